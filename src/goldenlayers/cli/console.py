@@ -1,0 +1,68 @@
+"""Where the command line writes: results to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+out = Console()
+err = Console(stderr=True)
+
+
+def line(text: str, console: Console = out) -> None:
+    """Print one line of markup as it is, unwrapped, so that it can be copied."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Tell the user what is going on."""
+    line(f"[dim]{escape(text)}[/]", err)
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show a spinner while something of unknown length goes on."""
+    with err.status(escape(text)):
+        yield
+
+
+class StageProgress:
+    """A progress bar per stage; called as `goldenlayers.locators.base.Progress` says."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+        )
+        self._tasks: dict[str, object] = {}
+
+    def __enter__(self) -> StageProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Move the stage's bar, which appears at its first call."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=done, total=total)  # type: ignore[arg-type]

@@ -1,0 +1,290 @@
+"""`golden-layers find`: which layer to edit, and why."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from goldenlayers.cli import console
+from goldenlayers.errors import SettingsError
+
+if TYPE_CHECKING:
+    from goldenlayers.facts.read import FactSet
+    from goldenlayers.locators.ranking import LayerRanking
+
+WHAT, HOW, RESULT = "What", "How the layer is chosen", "Result"
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="'bundled' (SmolLM2-135M-Instruct), a model folder, a .gguf file, or a hub name.",
+            rich_help_panel=WHAT,
+        ),
+    ] = "bundled",
+    facts: Annotated[
+        str,
+        typer.Option(help="'bundled', or a facts file (.jsonl or .csv).", rich_help_panel=WHAT),
+    ] = "bundled",
+    split: Annotated[
+        str,
+        typer.Option(
+            help="Facts to choose on: proxy, test, all; auto is proxy where the file marks any.",
+            rich_help_panel=WHAT,
+        ),
+    ] = "auto",
+    limit: Annotated[
+        int | None, typer.Option(help="Use the first N facts only.", rich_help_panel=WHAT)
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Set bad records aside.", rich_help_panel=WHAT)
+    ] = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="Layers to choose among, such as 5-20 or 3,5,8.", rich_help_panel=WHAT),
+    ] = None,
+    site: Annotated[
+        str | None,
+        typer.Option(
+            help='Name of the edit site, such as "model.layers.{}.mlp.down_proj".',
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(help="lga: layer gradient analysis.", rich_help_panel=HOW),
+    ] = "lga",
+    old_answer: Annotated[
+        str,
+        typer.Option(
+            help="record (the model's where a record has none) or model.", rich_help_panel=HOW
+        ),
+    ] = "record",
+    scope: Annotated[
+        str,
+        typer.Option(
+            help="site (the edit site's weight) or mlp (all weights of the MLP).",
+            rich_help_panel=HOW,
+        ),
+    ] = "site",
+    fence: Annotated[
+        str,
+        typer.Option(
+            help="Width of Tukey's fences in interquartile ranges, or none.", rich_help_panel=HOW
+        ),
+    ] = "1.0",
+    quartiles: Annotated[
+        str, typer.Option(help="NumPy's name of the quantile method.", rich_help_panel=HOW)
+    ] = "linear",
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            help="Take facts until the winner's selection stability is at least this (0 to 1).",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.", rich_help_panel=HOW)] = 0,
+    batch_tokens: Annotated[
+        int,
+        typer.Option(help="Tokens in a batch; lower it if memory is short.", rich_help_panel=HOW),
+    ] = 512,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1 …", rich_help_panel=HOW)
+    ] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="auto (float32 on a CPU), float32, bfloat16, float16, float64.",
+            rich_help_panel=HOW,
+        ),
+    ] = "auto",
+    revision: Annotated[
+        str | None, typer.Option(help="Revision of a hub model.", rich_help_panel=WHAT)
+    ] = None,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code",
+            help="Run code that comes with the model; only from sources you trust.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the result files.", rich_help_panel=RESULT)
+    ] = Path("golden-layers-out"),
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print ranking.json to standard output.", rich_help_panel=RESULT
+        ),
+    ] = False,
+) -> None:
+    """Find the golden layer: the one to edit.
+
+    Scores every layer by how the gradients of the old and the new answer agree there (LGA, arXiv
+    2602.20207), without editing anything. Prints the layers, marks the golden one and the
+    runners-up, and writes ranking.json, fact_scores.csv and scores.png into a folder.
+
+    Examples:
+      golden-layers find
+
+      golden-layers find --model gpt2-xl --facts my_facts.jsonl --out result
+
+      golden-layers find --model ./my-model --confidence 0.9 --json
+    """
+    start = time.perf_counter()
+    _check_out(out)
+    width = _fence(fence)
+    with console.working("starting"):
+        from goldenlayers.facts import bundled_facts, read_facts
+        from goldenlayers.locators.find import find, make_locator
+        from goldenlayers.models.load import load_model
+
+    settings = {
+        "old_answer": old_answer,
+        "scope": scope,
+        "fence": width,
+        "quartiles": quartiles,
+        "confidence": confidence,
+        "batch_tokens": batch_tokens,
+    }
+    make_locator(method, **settings)  # a wrong setting must not wait for the model to load
+    chosen = bundled_facts() if facts == "bundled" else read_facts(facts, skip_bad=skip_bad)
+    chosen.split(split)
+    with console.working(f"loading {model}"):
+        loaded = load_model(
+            model,
+            device=device,
+            dtype=dtype,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            say=console.say,
+        )
+    load_seconds = time.perf_counter() - start
+    with console.StageProgress() as progress:
+        ranking = find(
+            loaded.model,
+            loaded.tokenizer,
+            chosen,
+            method,
+            layers=layers,
+            site=site,
+            split=split,
+            limit=limit,
+            seed=seed,
+            identity=loaded.identity,
+            progress=progress,
+            **settings,
+        )
+    ranking = replace(ranking, seconds={"load": load_seconds, **ranking.seconds})
+    with console.working("drawing"):
+        written = ranking.save(out)
+    if as_json:
+        typer.echo(json.dumps(ranking.to_dict(), ensure_ascii=False, indent=1))
+    _report(ranking, chosen, written, to_stderr=as_json)
+
+
+def _report(ranking: LayerRanking, facts: FactSet, written: list[Path], *, to_stderr: bool) -> None:
+    from goldenlayers.report.table import ranking_table, skipped_lines
+
+    to = console.err if to_stderr else console.out
+    say = partial(console.line, console=to)
+    to.print(ranking_table(ranking))
+    say(
+        "[dim]score: inner product of the gradients of old and new answer, summed over facts; "
+        "cosine and norms: means over facts; "
+        "stability: share of resamples of the facts that a layer wins[/]\n"
+    )
+    best = ranking[ranking.golden]
+    runners = ", ".join(str(layer) for layer in ranking.order[1:5]) or "none"
+    say(f"[bold yellow]★ golden layer: {ranking.golden}[/]   runners-up: {runners}")
+    if best.stability is not None:
+        say(
+            f"  It wins {best.stability:.0%} of the resamples of these facts (selection stability; "
+            "not the probability of being golden)."
+        )
+    outside = [s.layer for s in ranking.layers if s.side]
+    if outside:
+        say(f"  Outside the fences, so not chosen: layers {', '.join(map(str, outside))}.")
+    if missing := [s.layer for s in ranking.layers if not s.reached]:
+        say(f"  No gradient reached layers {', '.join(map(str, missing))}.")
+    say(_facts_line(ranking, facts))
+    for line in skipped_lines(ranking):
+        say(line)
+    for bad in facts.bad[:5]:
+        say(f"  set aside, line {bad.line}: {escape(bad.reason)}")
+    if (confidence := ranking.settings["confidence"]) is not None:
+        taken = len(ranking.answers) + len(ranking.skipped)
+        reached = best.stability is not None and best.stability >= confidence
+        say(
+            f"confidence {confidence:g}: reached with {taken} facts"
+            if reached
+            else f"confidence {confidence:g}: not reached with all {taken} facts"
+        )
+    seconds = ranking.seconds
+    say(f"time   {seconds['find']:.1f} s for the layers, {seconds['load']:.1f} s to load")
+    say(f"files  {', '.join(escape(str(p)) for p in written)}")
+    say(f"next   {escape(_next(ranking))}")
+
+
+def _facts_line(ranking: LayerRanking, facts: FactSet) -> str:
+    info = ranking.facts
+    answers = info["old_answers"]
+    sources = [f"{answers[s]} from the {s}" for s in ("record", "model") if answers.get(s)]
+    sources = [s.replace("the record", "the records") for s in sources]
+    splits = ", ".join(
+        f"{count} {name}" for name, count in info["splits"].items() if name != "none"
+    )
+    text = f"facts  {info['used']} used" + (f" ({splits})" if splits else "")
+    text += f", {info['skipped']} skipped"
+    if facts.bad:
+        text += f", {len(facts.bad)} bad records set aside"
+    return escape(f"{text}; old answers: {', '.join(sources)}; source: {info['source']}")
+
+
+def _next(ranking: LayerRanking) -> str:
+    """Return the command that answers the user's next question."""
+    if ranking.facts["source"] == "bundled":
+        model = str(ranking.model["name"])
+        option = "" if model == "bundled" else f" --model {shlex.quote(model)}"
+        return (
+            f"golden-layers find{option} --facts YOUR_FACTS.jsonl "
+            "(golden-layers facts --help shows the format)"
+        )
+    if ranking.settings["old_answer"] == "record":
+        return (
+            "the same command with --old-answer model: "
+            "does the choice hold for what the model says itself?"
+        )
+    return "the same command with --scope mlp: does the choice hold for all weights of the MLP?"
+
+
+def _fence(text: str) -> float | None:
+    if text.strip().casefold() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError(f"--fence {text!r}: expected a number of 0 or more, or none") from None
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place that cannot be written before any work is done; make nothing yet."""
+    import os
+
+    place = out
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise SettingsError(f"--out {out}: {place} is a file; expected a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise SettingsError(f"--out {out}: {place} cannot be written; choose another folder")

@@ -1,0 +1,15 @@
+"""What is edited: the `Fact` record, one reader per file format, the bundled facts."""
+
+from goldenlayers.facts.bundled import bundled_facts
+from goldenlayers.facts.fact import Fact, LocalityProbe, PortabilityProbe
+from goldenlayers.facts.read import BadRecord, FactSet, read_facts
+
+__all__ = [
+    "BadRecord",
+    "Fact",
+    "FactSet",
+    "LocalityProbe",
+    "PortabilityProbe",
+    "bundled_facts",
+    "read_facts",
+]

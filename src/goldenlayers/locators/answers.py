@@ -1,0 +1,119 @@
+"""Which old and new answer a fact is scored with, as rows of token ids.
+
+The old answer is the record's own or the model's greedy continuation of the prompt, as many tokens
+as the new answer has, never begun by an end, special or whitespace token and ended by one later
+(questions would otherwise be answered with end-of-text). The model's answer is kept as token ids
+and never tokenised again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from goldenlayers.facts.fact import Fact
+from goldenlayers.locators.base import Progress, silent
+from goldenlayers.locators.ranking import Skipped
+from goldenlayers.models.sites import text_config
+from goldenlayers.models.text import Row, encode_pairs, encode_prompts
+from goldenlayers.passes.greedy import TokenFilter, greedy_continuations
+
+OLD_ANSWERS = ("record", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """A fact with its two rows.
+
+    Attributes:
+        fact: The fact.
+        old: Prompt and old answer.
+        new: Prompt and new answer.
+        old_source: "record" or "model".
+        old_text: The old answer as text.
+    """
+
+    fact: Fact
+    old: Row
+    new: Row
+    old_source: str
+    old_text: str
+
+
+@dataclass
+class Answers:
+    """Pairs that can be scored, and facts that cannot."""
+
+    pairs: list[ScoredPair] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def old_and_new(
+    model: Any,
+    tokenizer: Any,
+    facts: Sequence[Fact],
+    *,
+    old_answer: str = "record",
+    progress: Progress = silent,
+) -> Answers:
+    """Build the old and the new row of every fact.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        tokenizer: Its fast tokenizer.
+        facts: The facts.
+        old_answer: "record": the record's own answer, and the model's where the record has none;
+            "model": always the model's.
+        progress: Called with the facts whose answer the model has written.
+
+    Returns:
+        Pairs in the order of the facts, and the facts left out: whose two answers are equal, or
+        that are longer than the model's context.
+    """
+    out = Answers()
+    new_rows = encode_pairs(tokenizer, [(f.prompt, f.target_new) for f in facts])
+    limit = getattr(text_config(model), "max_position_embeddings", None)
+    asked = [i for i, f in enumerate(facts) if old_answer == "model" or f.target_old is None]
+    prompts = encode_prompts(tokenizer, [facts[i].prompt for i in asked])
+    lengths = [len(new_rows[i].answer) for i in asked]
+    fits = [k for k, p in enumerate(prompts) if limit is None or len(p) + lengths[k] <= limit]
+    written: dict[int, tuple[int, ...]] = {}
+    if fits:
+        continuations = greedy_continuations(
+            model,
+            [prompts[k] for k in fits],
+            [lengths[k] for k in fits],
+            keep=TokenFilter(tokenizer, model),
+            progress=lambda done: progress("old answers", done, len(fits)),
+        )
+        written = dict(zip((asked[k] for k in fits), continuations, strict=True))
+    prompt_of = dict(zip(asked, prompts, strict=True))
+    own = [i for i in range(len(facts)) if i not in prompt_of]
+    own_rows = encode_pairs(tokenizer, [(facts[i].prompt, facts[i].target_old or "") for i in own])
+    own_row_of = dict(zip(own, own_rows, strict=True))
+
+    for i, (fact, new) in enumerate(zip(facts, new_rows, strict=True)):
+        if i in own_row_of:
+            old, source, text = own_row_of[i], "record", (fact.target_old or "").strip()
+            same = text == fact.target_new.strip()
+        elif i in written:
+            old = Row(prompt_of[i] + written[i], len(prompt_of[i]))
+            source, text = "model", tokenizer.decode(list(written[i])).strip()
+            same = old.answer == new.answer
+        else:
+            out.skipped.append(_too_long(fact, len(prompt_of[i]) + len(new.answer), limit))
+            continue
+        longest = max(len(old.ids), len(new.ids))
+        if same:
+            whose = "the model's own answer" if source == "model" else "the old answer"
+            out.skipped.append(Skipped(fact.id, f"{whose} is the new answer, {text!r}"))
+        elif limit is not None and longest > limit:
+            out.skipped.append(_too_long(fact, longest, limit))
+        else:
+            out.pairs.append(ScoredPair(fact, old, new, source, text))
+    return out
+
+
+def _too_long(fact: Fact, tokens: int, limit: int | None) -> Skipped:
+    return Skipped(fact.id, f"{tokens} tokens long, the model's context is {limit}")

@@ -1,0 +1,51 @@
+"""The protocol of locators: facts in, `LayerRanking` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from goldenlayers.facts.fact import Fact
+from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.models.sites import EditSite
+
+# Called with a stage ("old answers", "gradients"), the number of facts done, and their total.
+Progress = Callable[[str, int, int], None]
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a locator is given.
+
+    Attributes:
+        model: A causal language model, frozen and in evaluation mode while the locator runs.
+        tokenizer: Its fast tokenizer.
+        facts: The facts to choose on; never the test facts.
+        sites: Edit sites of the layers to choose among, shallow first.
+        seed: Seed of everything random.
+        progress: Called as the work goes on.
+    """
+
+    model: Any
+    tokenizer: Any
+    facts: Sequence[Fact]
+    sites: Sequence[EditSite]
+    seed: int = 0
+    progress: Progress = silent
+
+
+class Locator(Protocol):
+    """A way to choose a layer.
+
+    Locators are frozen dataclasses: their fields are the settings, and are recorded with the
+    result. `find` fills in what a locator cannot know (model, facts, versions, time).
+    """
+
+    def rank(self, request: Request) -> LayerRanking:
+        """Choose a layer; see `LayerRanking`."""
+        ...

@@ -1,0 +1,147 @@
+"""`find`: choose a layer of a model that is already loaded."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from goldenlayers._version import __version__
+from goldenlayers.errors import FactError, SettingsError
+from goldenlayers.facts.fact import Fact
+from goldenlayers.facts.read import FactSet
+from goldenlayers.locators.base import Locator, Progress, Request, silent
+from goldenlayers.locators.lga import LGA
+from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.models.guard import untouched
+from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.sites import choose_layers, find_sites
+
+LOCATORS: dict[str, Callable[..., Locator]] = {"lga": LGA}
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
+
+
+def find(
+    model: Any,
+    tokenizer: Any,
+    facts: Sequence[Fact],
+    method: str = "lga",
+    *,
+    layers: str | Sequence[int] | None = None,
+    site: str | None = None,
+    split: str = "auto",
+    limit: int | None = None,
+    seed: int = 0,
+    identity: ModelIdentity | None = None,
+    progress: Progress = silent,
+    **settings: Any,
+) -> LayerRanking:
+    """Rank the layers of a model for editing facts, and choose one.
+
+    The model is returned exactly as it came: weights, requires_grad flags, hooks, training mode,
+    gradients.
+
+    Args:
+        model: A causal language model of transformers.
+        tokenizer: Its fast tokenizer.
+        facts: Facts to choose on, a `FactSet` or any sequence.
+        method: Name of the locator; "lga".
+        layers: Layers to choose among: None for all, numbers, or text such as "5-20".
+        site: Qualified name of the edit site with "{}" for the layer, if structure does not tell.
+        split: "auto" (the proxy facts where any are marked, else all), "proxy", "test" or "all".
+            Choosing on test facts makes every later judgement on them too good.
+        limit: Use the first so many facts.
+        seed: Seed of everything random.
+        identity: Which model this is, if it is known better than from the model itself.
+        progress: Called with stage, facts done and facts in total.
+        **settings: Settings of the locator; for "lga" see `goldenlayers.LGA`.
+
+    Returns:
+        The ranking.
+
+    Raises:
+        SettingsError: If a setting is unknown or out of range.
+        FactError: If there are no facts, or two with one id.
+        SiteError: If the edit sites cannot be found.
+        LocatorError: If no layer can be chosen.
+
+    Example:
+        >>> ranking = goldenlayers.find(model, tokenizer, goldenlayers.bundled_facts())
+        >>> ranking.golden, ranking.order[:3]
+    """
+    start = time.perf_counter()
+    locator = make_locator(method, **settings)
+    chosen = _choose_facts(facts, split, limit)
+    sites = choose_layers(find_sites(model, site), layers)
+    with untouched(model):
+        ranking = locator.rank(Request(model, tokenizer, chosen, sites, seed, progress))
+    return replace(
+        ranking,
+        settings=asdict(locator)  # type: ignore[call-overload]
+        | {
+            "seed": seed,
+            "split": split,
+            "limit": limit,
+            "layers": [s.layer for s in sites],
+            "site": site,
+            "sites": [s.name for s in sites],
+        },
+        model=(identity or identify(model)).to_dict(),
+        facts={
+            "source": chosen.source,
+            "sha256": chosen.sha256,
+            "chosen": len(chosen),
+            "bad_records": len(chosen.bad),
+            "used": len(ranking.answers),
+            "skipped": len(ranking.skipped),
+            "old_answers": dict(Counter(a.old_source for a in ranking.answers)),
+            "splits": dict(Counter(f.split or "none" for f in chosen)),
+        },
+        versions=_versions(),
+        seconds={"find": time.perf_counter() - start},
+    )
+
+
+def make_locator(method: str, **settings: Any) -> Locator:
+    """Return the locator of that name with those settings.
+
+    Raises:
+        SettingsError: If the method or a setting is unknown, or a value out of range.
+    """
+    if method not in LOCATORS:
+        raise SettingsError(f"method {method!r} is unknown; expected one of {', '.join(LOCATORS)}")
+    known = LOCATORS[method].__dataclass_fields__  # type: ignore[attr-defined]
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise SettingsError(
+            f"method {method!r} has no setting {unknown[0]!r}; it has {', '.join(known)}"
+        )
+    return LOCATORS[method](**settings)
+
+
+def _choose_facts(facts: Sequence[Fact], split: str, limit: int | None) -> FactSet:
+    chosen = facts if isinstance(facts, FactSet) else FactSet(tuple(facts))
+    twice = [fact_id for fact_id, count in Counter(f.id for f in chosen).items() if count > 1]
+    if twice:
+        raise FactError(f"{chosen.source}: two facts have the id {twice[0]!r}; ids must be unique")
+    chosen = chosen.split(split)
+    if limit is not None and limit < 1:
+        raise SettingsError(f"limit {limit}: expected 1 or more")
+    chosen = chosen[:limit]
+    if not len(chosen):
+        raise FactError(f"{chosen.source}: no facts to choose on")
+    return chosen
+
+
+def _versions() -> dict[str, str]:
+    out = {"golden-layers": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            out[name] = "unknown"
+    return out

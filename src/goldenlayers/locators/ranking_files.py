@@ -1,0 +1,164 @@
+"""A ranking on disk: ranking.json, the per-fact scores as CSV, and the picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from goldenlayers.errors import ResultError
+from goldenlayers.locators.ranking import FactAnswer, LayerRanking, LayerScore, Skipped
+
+FORMAT = "golden-layers ranking"
+FORMAT_VERSION = 1
+JSON_NAME = "ranking.json"
+CSV_NAME = "fact_scores.csv"
+PICTURE_NAME = "scores.png"
+
+
+def to_dict(ranking: LayerRanking) -> dict[str, Any]:
+    """Return everything but the per-fact arrays, ready for JSON."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "method": ranking.method,
+        "golden": ranking.golden,
+        "order": ranking.order,
+        "layers": [asdict(s) for s in ranking.layers],
+        "fences": list(ranking.fences) if ranking.fences else None,
+        "settings": dict(ranking.settings),
+        "seed": ranking.settings.get("seed"),
+        "model": dict(ranking.model),
+        "facts": dict(ranking.facts),
+        "answers": [asdict(a) for a in ranking.answers],
+        "skipped": [asdict(s) for s in ranking.skipped],
+        "versions": dict(ranking.versions),
+        "seconds": dict(ranking.seconds),
+        "files": {"fact_scores": CSV_NAME, "picture": PICTURE_NAME},
+    }
+
+
+def save(ranking: LayerRanking, folder: str | Path) -> list[Path]:
+    """Write the three files; see `LayerRanking.save`."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # ranking.json comes last: a folder that has it has the others, of the same run
+        return [
+            _whole(folder / PICTURE_NAME, lambda path: ranking.plot(path)),
+            _whole(folder / CSV_NAME, lambda path: _csv(ranking, path)),
+            _whole(folder / JSON_NAME, lambda path: _json(ranking, path)),
+        ][::-1]
+    except OSError as error:
+        raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
+def load(path: str | Path) -> LayerRanking:
+    """Read a ranking; see `LayerRanking.load`."""
+    path = Path(path)
+    file = path / JSON_NAME if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResultError(
+            f"{file}: no such file; expected the folder that `golden-layers find` wrote"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{file}: not readable as JSON: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ResultError(
+            f"{file}: not a ranking; expected the ranking.json of `golden-layers find`"
+        )
+    if data.get("format_version") != FORMAT_VERSION:
+        raise ResultError(
+            f"{file}: format version {data.get('format_version')}; this golden-layers reads "
+            f"{FORMAT_VERSION}"
+        )
+    try:
+        layers = tuple(LayerScore(**s) for s in data["layers"])
+        answers = tuple(
+            FactAnswer(**{**a, "old_ids": None if a["old_ids"] is None else tuple(a["old_ids"])})
+            for a in data["answers"]
+        )
+        # only the name counts: a ranking from somebody else must not point outside its folder
+        table = file.parent / Path(data["files"]["fact_scores"]).name
+        return LayerRanking(
+            method=data["method"],
+            golden=data["golden"],
+            layers=layers,
+            answers=answers,
+            fact_scores=_read_csv(table, answers, layers),
+            skipped=tuple(Skipped(**s) for s in data["skipped"]),
+            fences=tuple(data["fences"]) if data["fences"] else None,
+            settings=data["settings"],
+            model=data["model"],
+            facts=data["facts"],
+            versions=data["versions"],
+            seconds=data["seconds"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ResultError(f"{file}: damaged: {type(error).__name__} {error}") from error
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write beside `path` and put it in place in one step."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+    os.close(handle)
+    part = Path(name)
+    try:
+        write(part)
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _json(ranking: LayerRanking, path: Path) -> None:
+    text = json.dumps(to_dict(ranking), indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _csv(ranking: LayerRanking, path: Path) -> None:
+    names = list(ranking.fact_scores)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["fact", "layer", *names])
+        for i, answer in enumerate(ranking.answers):
+            for j, score in enumerate(ranking.layers):
+                # repr of a float reads back to the same bits
+                values = [repr(float(ranking.fact_scores[n][i, j])) for n in names]
+                out.writerow([answer.id, score.layer, *values])
+
+
+def _read_csv(
+    path: Path, answers: tuple[FactAnswer, ...], layers: tuple[LayerScore, ...]
+) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ResultError(f"{path}: the per-fact scores cannot be read: {error}") from error
+    expected = [(a.id, str(s.layer)) for a in answers for s in layers]
+    if [tuple(row[:2]) for row in rows] != expected or header[:2] != ["fact", "layer"]:
+        raise ResultError(
+            f"{path}: does not belong to the ranking beside it (facts or layers differ)"
+        )
+    shape = (len(answers), len(layers))
+    return {
+        name: np.array([float(row[2 + i]) for row in rows]).reshape(shape)
+        for i, name in enumerate(header[2:])
+    }

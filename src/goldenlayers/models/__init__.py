@@ -1,0 +1,1 @@
+"""What is edited in: loading, edit sites, tokens and spans."""

@@ -1,0 +1,239 @@
+"""Loading a model by name or path, with a message for each way in which that goes wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from goldenlayers.errors import ModelError, SettingsError
+from goldenlayers.models import bundled
+
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json")
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model a result belongs to.
+
+    Attributes:
+        name: Name or path that the user gave.
+        title: What a person calls it.
+        architecture: Class of the model.
+        revision: Commit of the hub, for a model that came from there.
+        files: SHA-256 by file name of weights and configuration, for a model that came from disk.
+        dtype: Dtype that it ran in.
+        device: Device that it ran on.
+        parameters: Number of weights.
+    """
+
+    name: str
+    title: str
+    architecture: str
+    revision: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    dtype: str = "float32"
+    device: str = "cpu"
+    parameters: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the identity, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model, its tokenizer, and which model it is."""
+
+    model: Any
+    tokenizer: Any
+    identity: ModelIdentity
+
+
+def identify(
+    model: Any, name: str | None = None, files: dict[str, str] | None = None
+) -> ModelIdentity:
+    """Return the identity of a model in memory; without `files`, the weights are not hashed."""
+    config = getattr(model, "config", None)
+    name = name or getattr(config, "_name_or_path", "") or "in memory"
+    return ModelIdentity(
+        name=name,
+        title=bundled.TITLE if name == bundled.NAME else name.rstrip("/").rpartition("/")[2],
+        architecture=type(model).__name__,
+        revision=getattr(config, "_commit_hash", None),
+        files=files or {},
+        dtype=str(getattr(model, "dtype", "unknown")).removeprefix("torch."),
+        device=str(getattr(model, "device", "unknown")),
+        parameters=sum(p.numel() for p in model.parameters()),
+    )
+
+
+def load_model(
+    name: str = bundled.NAME,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    say: bundled.Say = lambda text: None,
+) -> LoadedModel:
+    """Load a causal language model and its tokenizer.
+
+    Args:
+        name: "bundled", a local folder, a .gguf file, or a name on the Hugging Face hub.
+        device: "auto" (a GPU if there is one), or a device of torch, such as "cpu" or "cuda:1".
+        dtype: "auto" (float32 on the CPU, the checkpoint's own on a GPU) or one of `DTYPES`.
+        revision: Branch, tag or commit, for a name on the hub.
+        trust_remote_code: Run code that comes with the model. Only for sources that you trust.
+        say: Called with one line before each step that takes seconds.
+
+    Returns:
+        The model in evaluation mode, its fast tokenizer, its identity.
+
+    Raises:
+        ModelError: If there is no such model or it cannot be loaded.
+        SettingsError: If `device` or `dtype` is unknown.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place = _device(device)
+    source, options = resolve(name, say)
+    if dtype not in DTYPES:
+        raise SettingsError(f"dtype {dtype!r} is unknown; expected one of {', '.join(DTYPES)}")
+    if dtype == "auto":
+        chosen: Any = torch.float32 if place.type == "cpu" else "auto"
+    else:
+        chosen = getattr(torch, dtype)
+    options |= {"trust_remote_code": trust_remote_code}
+    if revision is not None:
+        options["revision"] = revision
+    if "gguf_file" in options:
+        say(f"reading {name} (a GGUF file is dequantised on every load)")
+    with bundled.quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, dtype=chosen, use_safetensors=True, **options
+            )
+            model = model.to(place).eval()
+        except Exception as error:  # transformers raises nearly every class of error here
+            raise explain(name, source, error) from error
+    if "gguf_file" in options:
+        bundled.unmark_quantised(model)
+    return LoadedModel(model, tokenizer, identify(model, name, _hashes(source, options)))
+
+
+def load_empty(
+    name: str = bundled.NAME,
+    *,
+    trust_remote_code: bool = False,
+    say: bundled.Say = lambda text: None,
+) -> Any:
+    """Build a model's structure without its weights, on the meta device.
+
+    Args:
+        name: As for `load_model`.
+        trust_remote_code: As for `load_model`.
+        say: As for `load_model`.
+
+    Returns:
+        The model; its tensors have shapes and dtypes but no storage.
+
+    Raises:
+        ModelError: If there is no such model or its configuration cannot be used.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    source, options = resolve(name, say)
+    options |= {"trust_remote_code": trust_remote_code}
+    with bundled.quiet_transformers():
+        try:
+            config = AutoConfig.from_pretrained(source, **options)
+            options.pop("gguf_file", None)
+            dtype = getattr(config, "dtype", None) or torch.float32
+            with torch.device("meta"):
+                return AutoModelForCausalLM.from_config(config, dtype=dtype, **options)
+        except Exception as error:
+            raise explain(name, source, error) from error
+
+
+def resolve(name: str, say: bundled.Say = lambda text: None) -> tuple[str, dict[str, Any]]:
+    """Return what transformers is to be given: a folder or hub name, and extra options."""
+    if name == bundled.NAME:
+        return str(bundled.ensure_bundled(say)), {}
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf" and (path.exists() or path.is_absolute()):
+        if not path.is_file():
+            raise ModelError(f"{name}: no such file; expected a GGUF file")
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if magic != b"GGUF":
+            raise ModelError(f"{name}: not a GGUF file; it begins with {magic!r}, expected b'GGUF'")
+        return str(path.parent), {"gguf_file": path.name}
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
+            raise ModelError(
+                f"{name}: a folder without config.json (found {found}); expected a model folder as "
+                "model.save_pretrained writes it, or the path of a .gguf file"
+            )
+        return str(path), {}
+    if path.exists():
+        raise ModelError(f"{name}: a file; expected a model folder, a .gguf file or a hub name")
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise ModelError(f"{name}: no such folder; expected a model folder or a .gguf file")
+    return name, {}
+
+
+def explain(name: str, source: str, error: Exception) -> ModelError:
+    """Return a `ModelError` that says what to do about an error of transformers."""
+    first = next((s.strip() for s in str(error).splitlines() if s.strip()), type(error).__name__)
+    text = f"{type(error).__name__} {error}".casefold()
+    if "gated" in text or "401" in text or "403" in text:
+        hint = "the model is gated or private: accept its licence on the hub, then `hf auth login`"
+    elif "trust_remote_code" in text or "custom code" in text:
+        hint = "it brings code of its own: read that code, then give --trust-remote-code"
+    elif "out of memory" in text or isinstance(error, MemoryError):
+        hint = "it does not fit: try --dtype bfloat16, another --device, or a smaller model"
+    elif Path(source).is_dir():
+        hint = "the folder is not a complete causal language model with safetensors weights"
+    else:
+        hint = (
+            "it is no local folder, and the hub has no such model or cannot be reached; "
+            "check the spelling (owner/name), or download the model and give its folder"
+        )
+    return ModelError(f"model {name!r} cannot be loaded: {first[:300]} [{hint}]")
+
+
+def _device(device: str) -> Any:
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise SettingsError(f"device {device!r} cannot be used: {first[:200]}") from error
+    return place
+
+
+def _hashes(source: str, options: dict[str, Any]) -> dict[str, str]:
+    """Hash the files of a local model (about a second per GB); nothing for one from the hub."""
+    folder = Path(source)
+    if "gguf_file" in options:
+        paths = [folder / options["gguf_file"]]
+    elif folder.is_dir():
+        paths = sorted({p for pattern in WEIGHTS for p in folder.glob(pattern)})
+    else:
+        return {}
+    hashes = {}
+    for path in paths:
+        with path.open("rb") as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes

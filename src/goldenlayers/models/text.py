@@ -1,0 +1,112 @@
+"""Prompt and answer become token ids: the one place where texts are joined and spans are found.
+
+Section 6 of the method: z = tokens of prompt + " " + answer, tokenised together; the answer's
+tokens are those whose character span ends after the prompt. Counting the tokens of the bare prompt
+instead is wrong wherever the tokenizer merges across the joint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from goldenlayers.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A prompt with its answer, in token ids.
+
+    Attributes:
+        ids: All token ids, beginning token included where the tokenizer adds one.
+        n_prompt: How many of them are prompt; `ids[n_prompt:]` is the answer, never empty.
+    """
+
+    ids: tuple[int, ...]
+    n_prompt: int
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """Token ids of the answer."""
+        return self.ids[self.n_prompt :]
+
+
+def joined(prompt: str, answer: str) -> tuple[str, str]:
+    """Return (text, prompt): the prompt stripped on the right, a space, the answer stripped."""
+    prompt = prompt.rstrip()
+    return f"{prompt} {answer.strip()}", prompt
+
+
+def require_fast(tokenizer: Any) -> None:
+    """Raise `ModelError` for a tokenizer without character offsets."""
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(
+            f"the tokenizer {type(tokenizer).__name__} is not a fast one, so it gives no character "
+            "offsets; load it with AutoTokenizer.from_pretrained(..., use_fast=True), which needs "
+            "a tokenizer.json or a convertible vocabulary in the model folder"
+        )
+
+
+def encode_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+    """Tokenise (prompt, answer) pairs.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers.
+        pairs: Texts; see `joined` for what becomes of the whitespace at their ends.
+
+    Returns:
+        One row per pair.
+
+    Raises:
+        ModelError: If the tokenizer has no offsets or leaves nothing of an answer or a prompt.
+    """
+    require_fast(tokenizer)
+    if not pairs:
+        return []
+    texts, prompts = zip(*(joined(p, a) for p, a in pairs), strict=True)
+    ids, ends = _encode(tokenizer, list(texts))
+    rows = []
+    for text, prompt, row_ids, row_ends in zip(texts, prompts, ids, ends, strict=True):
+        n_prompt = next((i for i, end in enumerate(row_ends) if end > len(prompt)), len(row_ids))
+        if not 0 < n_prompt < len(row_ids):
+            part = "prompt" if n_prompt == 0 else "answer"
+            raise ModelError(
+                f"the tokenizer leaves no token of the {part} in {text!r}; "
+                "is it the tokenizer of this model?"
+            )
+        rows.append(Row(tuple(row_ids), n_prompt))
+    return rows
+
+
+def encode_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[tuple[int, ...]]:
+    """Tokenise prompts alone, stripped on the right, as they stand before an answer."""
+    require_fast(tokenizer)
+    if not prompts:
+        return []
+    ids, _ = _encode(tokenizer, [p.rstrip() for p in prompts])
+    return [tuple(row) for row in ids]
+
+
+def _encode(tokenizer: Any, texts: list[str]) -> tuple[list[list[int]], list[list[int]]]:
+    """Return ids and the end of each token's character span; added end tokens are cut."""
+    encoded = tokenizer(
+        texts,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        return_attention_mask=False,
+        verbose=False,  # the length is checked against the model, not against the tokenizer's guess
+    )
+    all_ids, all_ends = [], []
+    for ids, offsets, special in zip(
+        encoded["input_ids"],
+        encoded["offset_mapping"],
+        encoded["special_tokens_mask"],
+        strict=True,
+    ):
+        n = len(ids)
+        while n and special[n - 1] and offsets[n - 1][0] == offsets[n - 1][1]:
+            n -= 1
+        all_ids.append(list(ids[:n]))
+        all_ends.append([end for _, end in offsets[:n]])
+    return all_ids, all_ends

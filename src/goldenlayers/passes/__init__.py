@@ -1,0 +1,1 @@
+"""The shared computations: batches, answer logits, gradient dots, greedy continuations."""

@@ -1,0 +1,126 @@
+"""Rows of token ids become padded batches of similar length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from goldenlayers.models.text import Row
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """B facts, each with an old and a new row; rows 0..B-1 are old, rows B..2B-1 new.
+
+    The last token of an answer is not fed: nothing is predicted from it.
+
+    Attributes:
+        index: Position of each of the B facts in the caller's order.
+        input_ids: (2B, T) int64, padded.
+        attention_mask: (2B, T) int64, 1 on real tokens; None where it is not needed: under causal
+            attention no real token sees the padding to its right.
+        position_ids: (2B, T) int64 for padding on the left, else None.
+        rows: (N,) int64, row of each answer token.
+        columns: (N,) int64, position from which each answer token is predicted.
+        labels: (N,) int64, the answer tokens.
+        weights: (N,) float64, 1 / (answer tokens of the row), so that the weighted sum of token
+            losses is the sum over rows of their mean (nats).
+    """
+
+    index: tuple[int, ...]
+    input_ids: Tensor
+    attention_mask: Tensor | None
+    position_ids: Tensor | None
+    rows: Tensor
+    columns: Tensor
+    labels: Tensor
+    weights: Tensor
+
+
+def plan(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Group items of similar length.
+
+    Args:
+        lengths: Padded cost of each item alone, in tokens.
+        max_tokens: Bound on (items in a group) x (longest of them); one item may exceed it alone.
+
+    Returns:
+        Groups of positions in `lengths`, every position once; the longest group first, so that a
+        batch that does not fit in memory fails at once and not at the end.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    groups: list[list[int]] = []
+    room = 0
+    for i in order:
+        if room < 1:
+            groups.append([])
+            room = max(1, max_tokens // max(1, lengths[i]))
+        groups[-1].append(i)
+        room -= 1
+    return groups
+
+
+def pair_batches(
+    old: Sequence[Row],
+    new: Sequence[Row],
+    *,
+    device: torch.device | str = "cpu",
+    max_tokens: int,
+    padding_side: str = "right",
+) -> list[PairBatch]:
+    """Bucket (old, new) rows of facts by length.
+
+    Args:
+        old: Prompt with the old answer, one row per fact.
+        new: Prompt with the new answer, one row per fact.
+        device: Where the tensors go.
+        max_tokens: Bound on the tokens of a batch, padding and both rows counted.
+        padding_side: "right" (default: needs no attention mask) or "left".
+    """
+    lengths = [2 * (max(len(o.ids), len(n.ids)) - 1) for o, n in zip(old, new, strict=True)]
+    return [
+        _pair_batch(
+            tuple(group), [old[i] for i in group], [new[i] for i in group], device, padding_side
+        )
+        for group in plan(lengths, max_tokens)
+    ]
+
+
+def _pair_batch(
+    index: tuple[int, ...],
+    old: Sequence[Row],
+    new: Sequence[Row],
+    device: torch.device | str,
+    padding_side: str,
+) -> PairBatch:
+    both = [*old, *new]
+    T = max(len(row.ids) for row in both) - 1
+    left = padding_side == "left"
+    ids, mask, where = [], [], []
+    for r, row in enumerate(both):
+        fed = row.ids[:-1]
+        gap = T - len(fed)
+        # The padding repeats a real token: no pad token is needed, none is looked for by the model.
+        fill = [fed[-1]] * gap
+        ids.append([*fill, *fed] if left else [*fed, *fill])
+        mask.append([0] * gap + [1] * len(fed) if left else [1] * len(fed) + [0] * gap)
+        shift = gap if left else 0
+        where += [
+            (r, shift + t - 1, row.ids[t], 1.0 / len(row.answer))
+            for t in range(row.n_prompt, len(row.ids))
+        ]
+    rows, columns, labels, weights = zip(*where, strict=True)
+    attention = torch.tensor(mask, device=device)
+    return PairBatch(
+        index=index,
+        input_ids=torch.tensor(ids, device=device),
+        attention_mask=attention if left else None,
+        position_ids=(attention.cumsum(1) - 1).clamp_min(0) if left else None,
+        rows=torch.tensor(rows, device=device),
+        columns=torch.tensor(columns, device=device),
+        labels=torch.tensor(labels, device=device),
+        weights=torch.tensor(weights, device=device, dtype=torch.float64),
+    )
