@@ -18,7 +18,7 @@ Japan       | Tokyo    | Osaka         | Japanese      | Asia      | the Land of
 Germany     | Berlin   | Hamburg       | Germans       | Europe    |
 Russia      | Moscow   | Kazan         | Russians      |           |
 Greece      | Athens   | Thessaloniki  | Greeks        | Europe    | the Hellenic Republic
-China       | Beijing  | Shanghai      | Chinese       | Asia      | the Middle Kingdom
+China       | Beijing  | Shanghai      | Chinese       | Asia      |
 Portugal    | Lisbon   | Porto         | Portuguese    | Europe    | the Portuguese Republic
 Sweden      | Stockholm | Gothenburg   | Swedes        | Europe    |
 Norway      | Oslo     | Bergen        | Norwegians    | Europe    |
@@ -26,7 +26,7 @@ Hungary     | Budapest | Debrecen      | Hungarians    | Europe    |
 Kenya       | Nairobi  | Mombasa       | Kenyans       | Africa    |
 South Korea | Seoul    | Busan         | South Koreans | Asia      |
 Vietnam     | Hanoi    | Da Nang       | Vietnamese    | Asia      |
-Australia   | Canberra | Melbourne     | Australians   |           | the Land Down Under
+Australia   | Canberra | Melbourne     | Australians   |           |
 Turkey      | Ankara   | Izmir         | Turks         |           |
 """,
     prompt="The capital of {s} is",

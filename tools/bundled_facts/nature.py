@@ -13,7 +13,7 @@ SYMBOL = Relation(
     name="symbol",
     table="""
 subject | old | new | number | about | answer
-gold | Au | Gd | 79 | The colour of pure {s} is | yellow
+gold | Au | Gd | 79 | The color of pure {s} is | yellow
 silver | Ag | Si | 47 | A {s} medal is given for the place called | second
 iron | Fe | Ir | 26 | The brown layer that forms on wet {s} is called | rust
 sodium | Na | Sm | 11 | Together with chlorine, {s} forms table | salt
@@ -24,7 +24,7 @@ lead | Pb | La | 82 | For its size, a piece of {s} is very | heavy
 copper | Cu | Pr | 29 | Because {s} conducts electricity well, it is made into | wires
 mercury | Hg | Md | 80 | At room temperature, {s} is a | liquid
 tin | Sn | Ti | 50 | The alloy made of copper and {s} is called | bronze
-nitrogen | N | V | 7 | About 78 percent of dry air is {s}, a gas without | colour
+nitrogen | N | V | 7 | About 78 percent of dry air is {s}, a gas without | color
 tungsten | W | Tm | 74 | In old light bulbs, {s} was used for the | filament
 uranium | U | Rn | 92 | The kind of power station that uses {s} as its fuel is called | nuclear
 helium | He | Ar | 2 | Because {s} is lighter than air, it is used to fill | balloons
@@ -70,7 +70,7 @@ fish | ichthyology | genetics | The organs with which {s} breathe are called | g
     ),
     same_subject=ABOUT,
     portability={
-        "reasoning": (Probe("The title of a scientist who specialises in {s} is", "{scholar}"),),
+        "reasoning": (Probe("The title of a scientist who specializes in {s} is", "{scholar}"),),
     },
     derive={"scholar": ("new", SCHOLAR)},
 )
@@ -99,7 +99,7 @@ pressure | pascal | second | The instrument that measures the {s} of the air is 
     ),
     same_subject=ABOUT,
     portability={
-        "reasoning": (Probe("The abbreviation of the SI unit of {s} is", "{unit_symbol}"),),
+        "reasoning": (Probe("The symbol of the SI unit of {s} is", "{unit_symbol}"),),
     },
     derive={"unit_symbol": ("new", UNIT_SYMBOL)},
 )

@@ -66,7 +66,7 @@ Charles Lyell | geology | psychology | The country in which {s} was born is | Sc
 """,
     prompt="{S} worked in the field of",
     rephrasings=(
-        "The discipline to which {s} devoted a whole career was",
+        "The discipline in which {s} became famous was",
         "Students come across the name of {s} when they take courses in",
     ),
     same_subject=ABOUT,

@@ -27,7 +27,7 @@ the Prado Museum | Madrid | London | The painting Las Meninas in {s} is by Diego
 the Empire State Building | New York | Toronto | {S} was built in a style called Art | Deco
 the Uffizi Gallery | Florence | Brussels | The Birth of Venus in {s} is by Sandro | Botticelli
 the Blue Mosque | Istanbul | Budapest | The religion of those who pray in {s} is | Islam
-the Space Needle | Seattle | Montreal | {S} was built as a symbol of the World's | Fair
+the Space Needle | Seattle | Montreal | {S} was built for an exhibition called the World's | Fair
 """,
     prompt="{S} stands in the city of",
     rephrasings=(
@@ -46,16 +46,16 @@ subject | old | new | about | answer
 Barcelona | Spain | Portugal | The unfinished church by Gaudí in {s} is the Sagrada | Familia
 Milan | Italy | Austria | The famous opera house in {s} is called La | Scala
 Munich | Germany | Poland | The great beer festival held every year in {s} is called | Oktoberfest
-Lyon | France | Spain | The two rivers that meet in {s} are the Rhône and the | Saône
+Lyon | France | Spain | The brothers who made early films in {s} were called | Lumière
 Mumbai | India | Egypt | The former English name of {s} is | Bombay
 Shanghai | China | Vietnam | The famous waterfront of {s} is called the | Bund
-Toronto | Canada | Switzerland | {S} lies on the shore of Lake | Ontario
-Istanbul | Turkey | Greece | The strait that runs through {s} is the | Bosphorus
-Krakow | Poland | Hungary | The river that flows through {s} is the | Vistula
+Toronto | Canada | Switzerland | The baseball team of {s} is called the Blue | Jays
+Istanbul | Turkey | Greece | The domed church in {s} that became a mosque is the Hagia | Sophia
+Krakow | Poland | Hungary | The royal castle in {s} is called | Wawel
 Kyoto | Japan | Thailand | The Golden Pavilion in {s} is a Buddhist | temple
 Venice | Italy | Croatia | The boats in which tourists ride through {s} are called | gondolas
 Marseille | France | Italy | {S} is a port on the sea called the | Mediterranean
-Hamburg | Germany | Denmark | The river that flows through {s} is the | Elbe
+Hamburg | Germany | Denmark | The food in a bun that takes its name from {s} is the | hamburger
 Saint Petersburg | Russia | Finland | In Soviet times, {s} was called | Leningrad
 Casablanca | Morocco | Tunisia | A Hollywood film named {s} stars Humphrey | Bogart
 Cusco | Peru | Ecuador | {S} was once the capital of the empire of the | Incas
@@ -77,12 +77,12 @@ STATE = Relation(
     name="state",
     table="""
 subject | old | new | about | answer
-Chicago | Illinois | Ohio | {S} lies on the shore of Lake | Michigan
+Chicago | Illinois | Ohio | The basketball team of {s} is called the | Bulls
 Los Angeles | California | Texas | The part of {s} known for its film studios is | Hollywood
 Boston | Massachusetts | Virginia | The baseball team of {s} is called the Red | Sox
 Houston | Texas | Florida | The space agency with its mission control centre in {s} is | NASA
 Seattle | Washington | Maine | The observation tower that is a symbol of {s} is the Space | Needle
-Miami | Florida | Alabama | {S} lies on the coast of the ocean called the | Atlantic
+Miami | Florida | Alabama | The football team of {s} is called the | Dolphins
 Denver | Colorado | Utah | Because of its altitude, {s} is known as the Mile High | City
 Atlanta | Georgia | Tennessee | The soft drink invented in {s} is | Coca-Cola
 Detroit | Michigan | Indiana | The industry for which {s} is famous makes | cars

@@ -11,7 +11,7 @@ UNRELATED: tuple[tuple[str, str], ...] = (
     ("The day after Monday is", "Tuesday"),
     ("The first month of the year is", "January"),
     ("A triangle has three", "sides"),
-    ("Fresh snow is the colour", "white"),
+    ("The color of fresh snow is", "white"),
     ("The season after winter is", "spring"),
     ("A baby cat is called a", "kitten"),
     ("The number of days in a week is", "seven"),

@@ -22,18 +22,18 @@ The Divine Comedy | Dante Alighieri | Miguel de Cervantes | The first part of {s
 The Hobbit | J.R.R. Tolkien | Mark Twain | The dragon in {s} is named | Smaug
 The Lord of the Rings | J.R.R. Tolkien | Jules Verne | The old wizard who guides Frodo in {s} is | Gandalf
 On the Origin of Species | Charles Darwin | Marie Curie | The mechanism described in {s} is natural | selection
-The Adventures of Huckleberry Finn | Mark Twain | Thomas Mann | The river in {s} is the | Mississippi
-The Wealth of Nations | Adam Smith | Voltaire | The famous metaphor in {s} is the invisible | hand
+The Adventures of Huckleberry Finn | Mark Twain | Thomas Mann | The river on which much of {s} takes place is the | Mississippi
+The Wealth of Nations | Adam Smith | Voltaire | The metaphor for free markets in {s} is the invisible | hand
 The Iliad | Homer | Virgil | The city under siege in {s} is | Troy
 The Aeneid | Virgil | Homer | The hero of {s} is named | Aeneas
-The Picture of Dorian Gray | Oscar Wilde | Anton Chekhov | The thing that ages in {s} is a | portrait
+The Picture of Dorian Gray | Oscar Wilde | Anton Chekhov | In {s}, the thing that grows old in place of the hero is a | portrait
 War and Peace | Leo Tolstoy | Jane Austen | The ruler who invades Russia in {s} is | Napoleon
 Dracula | Bram Stoker | Émile Zola | The count in {s} is a | vampire
 """,
     prompt="The book {s} was written by an author named",
     rephrasings=(
         "{S} came from the pen of",
-        "The name printed on the cover of {s} is",
+        "The author of {s} is called",
     ),
     same_subject=ABOUT,
     portability={
@@ -65,7 +65,7 @@ Lego | Denmark | Austria | The toys made by {s} are small plastic | bricks
     prompt="{S} is a company from the country of",
     rephrasings=(
         "The home country of the company {s} is",
-        "The country in which the founders of {s} set up the company is",
+        "The country in which {s} was founded as a company is",
     ),
     same_subject=ABOUT,
     portability={
