@@ -6,6 +6,7 @@ They stand in for structure, shapes and arithmetic; nothing here says anything a
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 
 import torch
@@ -71,6 +72,8 @@ def metaspace_bpe() -> tf.PreTrainedTokenizerFast:
             decoders.Strip(" ", 1, 0),
         ]
     )
+    # SentencePiece never merges across words; without this it would learn whole sentences
+    tok.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
     special = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
     plain = [
         line.replace("Ö", "O").replace("ü", "u") for line in CORPUS
@@ -78,6 +81,10 @@ def metaspace_bpe() -> tf.PreTrainedTokenizerFast:
     tok.train_from_iterator(
         plain, trainers.BpeTrainer(vocab_size=500, special_tokens=special, show_progress=False)
     )
+    # the trainer made the bytes special tokens; in real vocabularies they are ordinary ones
+    state = json.loads(tok.to_str())
+    state["added_tokens"] = [t for t in state["added_tokens"] if not t["content"].startswith("<0x")]
+    tok = Tokenizer.from_str(json.dumps(state))
     tok.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", tok.token_to_id("<s>"))]
     )

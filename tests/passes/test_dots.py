@@ -73,13 +73,19 @@ def test_equals_explicit_gradients(name, scope):
     "name", ["gpt2", "llama", "gemma3_text", "opt", "bloom", "gpt_neox", "falcon"]
 )
 def test_padding_side_and_batch_size_do_not_matter(name):
-    model, tokenizer = tiny.model(name), tiny.tokenizer(name)
+    # Bloom's own left padding gives NaN in float64: float64's lowest number, its mask, is minus
+    # infinity in the float32 of its softmax.
+    bloom = name == "bloom"
+    model, tokenizer = (
+        tiny.model(name, torch.float32 if bloom else torch.float64),
+        tiny.tokenizer(name),
+    )
     old, new = rows_of(tokenizer)
     layers = [[s.name] for s in find_sites(model)]
     alone, _ = fast(model, layers, old, new, max_tokens=1)
     for side in ("right", "left"):
         together, _ = fast(model, layers, old, new, padding_side=side)
-        assert relative_error(together, alone) < tolerance_of(name), side
+        assert relative_error(together, alone) < (1e-5 if bloom else 1e-9), side
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 5e-2), (torch.float16, 1e-2)])

@@ -11,6 +11,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from checks import FactError, check_all
@@ -27,12 +28,16 @@ RELATIONS = (*NATIONS, *PLACES, *PEOPLE, *WORKS, *NATURE)
 
 
 def build() -> list[Record]:
-    """Expand all relations and check the result."""
-    records: list[Record] = []
+    """Expand all relations, check the result, and take turns among the relations.
+
+    Turns make the first N facts of the file (`--limit N`) a mixture of relations.
+    """
+    groups: list[list[Record]] = []
     for relation in RELATIONS:
-        records.extend(expand(relation, UNRELATED, len(records)))
-    check_all(records)
-    return records
+        groups.append(expand(relation, UNRELATED, sum(map(len, groups))))
+    check_all([record for group in groups for record in group])
+    turns = zip_longest(*groups)
+    return [record for turn in turns for record in turn if record is not None]
 
 
 def render(records: Sequence[Record]) -> str:

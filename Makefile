@@ -1,0 +1,43 @@
+# Two commands for a fresh machine with Python 3.11 or newer, pip and make:
+#   make demo   sets everything up and finds the golden layers of the bundled model
+#   make test   sets everything up and passes the tests
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check bench facts clean
+
+demo: $(STAMP)
+	$(BIN)/golden-layers find
+
+test: $(STAMP) check
+	$(BIN)/python -m pytest
+
+# what a change must satisfy beside the tests
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tools/bundled_facts/build.py --check
+
+# long-running: the figures that the documents quote
+bench: $(STAMP)
+	$(BIN)/python -m bench.lga
+
+facts: $(STAMP)
+	$(BIN)/python tools/bundled_facts/build.py
+	$(BIN)/golden-layers facts --known-by bundled
+
+# torch is named first so that pip takes the version of constraints.txt before anything else asks
+# for the newest one, whose default build brings gigabytes of GPU libraries.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, found $$($(PYTHON) --version); try make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
