@@ -106,7 +106,9 @@ def test_a_pattern_that_names_no_site(pattern, message):
 
 
 MIXTURES = {
-    "mixtral": lambda: tf.MixtralForCausalLM(tf.MixtralConfig(**tiny.LLAMA_LIKE, num_local_experts=2)),
+    "mixtral": lambda: tf.MixtralForCausalLM(
+        tf.MixtralConfig(**tiny.LLAMA_LIKE, num_local_experts=2)
+    ),
     "qwen2_moe": lambda: tf.Qwen2MoeForCausalLM(
         tf.Qwen2MoeConfig(
             **{k: v for k, v in tiny.LLAMA_LIKE.items() if k != "head_dim"},

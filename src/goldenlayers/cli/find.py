@@ -212,6 +212,11 @@ def _report(ranking: LayerRanking, facts: FactSet, written: list[Path], *, to_st
             f"  It wins {best.stability:.0%} of the resamples of these facts (selection stability; "
             "not the probability of being golden)."
         )
+        if best.stability < 0.5:
+            say(
+                "  No layer wins half of them: the choice owes much to the sample of facts. "
+                "Take more facts, and treat the runners-up as equals."
+            )
     outside = [s.layer for s in ranking.layers if s.side]
     if outside:
         say(f"  Outside the fences, so not chosen: layers {', '.join(map(str, outside))}.")

@@ -64,8 +64,8 @@ def command(
 
 
 def _show_sites(model: str, architecture: str, sites: list[EditSite]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("layer", "edit site", "class", "d_in", "d_out", "weight stored", "dtype"):
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("layer", "edit site", "class", "d_in", "d_out", "stored", "dtype"):
         number = name in ("layer", "d_in", "d_out")
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for s in sites:

@@ -99,12 +99,14 @@ def _scores(axes: Axes, ranking: LayerRanking) -> None:
                 bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
             )
     best = ranking[ranking.golden]
+    value = best.score or 0.0
     axes.annotate(
         f"golden: {best.layer}",
-        (best.layer, max(best.score or 0.0, 0.0)),
-        xytext=(0, 4),
+        (best.layer, value),
+        xytext=(0, 4 if value >= 0 else -4),  # at the free end of the bar
         textcoords="offset points",
         ha="center",
+        va="bottom" if value >= 0 else "top",
         fontsize=9,
         fontweight="bold",
         color=INK,

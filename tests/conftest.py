@@ -1,0 +1,19 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a hub
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def bundled():
+    """The real bundled model; fetched and converted on the first use."""
+    from goldenlayers.models.load import load_model
+
+    return load_model("bundled", say=print)
