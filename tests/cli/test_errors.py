@@ -14,7 +14,9 @@ from goldenlayers import __version__
 from tests import tiny
 
 GOOD = tiny.FACTS[0].to_record()
-INCOMPLETE = "[the folder is not a complete causal language model with safetensors weights]"
+INCOMPLETE = (
+    "[the folder is not a complete causal language model with safetensors weights and a tokenizer]"
+)
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_settings(refuse, options):
         (["--device", "meta"], ["device 'meta'"]),  # knows shapes, computes nothing
         (["--device", "cuda:99"], ["device 'cuda:99' cannot be used: "]),
         (["--seed", "-1"], ["seed -1", "0 or more"]),
-        (["--layers", "9" * 5000], ["layer", "the model has layers 0 to 3"]),
+        (["--layers", "9" * 5000], ["is not a layer or a range"]),
         (["--site", "model.{}.mlp.down_proj"], ["no module of LlamaForCausalLM has such a name"]),
         (["--site", "layers.{}.up_proj"], ["ends alike is 'model.layers.0.mlp.up_proj'"]),
         (["--split", "test"], ["none of the 7 facts is in split 'test'", "--split all"]),

@@ -17,8 +17,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-out = Console()
-err = Console(stderr=True)
+# without emoji: a line number between colons is a number
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
 
 
 def line(text: str, console: Console = out) -> None:

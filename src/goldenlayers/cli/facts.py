@@ -85,8 +85,9 @@ def _show(summary: dict[str, Any], facts: FactSet) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
-    for name in ("source", "sha256", "facts"):
-        table.add_row(name, escape(str(summary[name])))
+    for name in ("source", "sha256"):  # not in the table: they may be wider than the terminal
+        console.line(f"[bold]{name}[/]  {escape(str(summary[name]))}")
+    table.add_row("facts", str(summary["facts"]))
     table.add_row("splits", escape(_counts(summary["splits"])))
     table.add_row("old answers", f"{summary['with_old_answer']} facts have one")
     table.add_row("rephrasings", str(summary["rephrasings"]))

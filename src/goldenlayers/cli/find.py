@@ -146,7 +146,7 @@ def command(
     width = _fence(fence)
     with console.working("starting"):
         from goldenlayers.facts import bundled_facts, read_facts
-        from goldenlayers.locators.find import find, make_locator
+        from goldenlayers.locators.find import choose_facts, find, make_locator
         from goldenlayers.models.load import load_model
 
     settings = {
@@ -159,7 +159,7 @@ def command(
     }
     make_locator(method, **settings)  # a wrong setting must not wait for the model to load
     chosen = bundled_facts() if facts == "bundled" else read_facts(facts, skip_bad=skip_bad)
-    chosen.split(split)
+    choose_facts(chosen, split, limit)  # the same for a wrong split or limit
     with console.working(f"loading {model}"):
         loaded = load_model(
             model,
@@ -212,7 +212,7 @@ def _report(ranking: LayerRanking, facts: FactSet, written: list[Path], *, to_st
             f"  It wins {best.stability:.0%} of the resamples of these facts (selection stability; "
             "not the probability of being golden)."
         )
-        if best.stability < 0.5:
+        if max(s.stability or 0.0 for s in ranking.layers) < 0.5:
             say(
                 "  No layer wins half of them: the choice owes much to the sample of facts. "
                 "Take more facts, and treat the runners-up as equals."
@@ -287,8 +287,11 @@ def _check_out(out: Path) -> None:
     import os
 
     place = out
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+    except OSError as error:  # a name that the file system does not take
+        raise SettingsError(f"--out {out}: {error.strerror}") from error
     if not place.is_dir():
         raise SettingsError(f"--out {out}: {place} is a file; expected a folder")
     if not os.access(place, os.W_OK | os.X_OK):

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from goldenlayers.cli import console
-from goldenlayers.errors import SiteError
+from goldenlayers.errors import SettingsError, SiteError
 
 if TYPE_CHECKING:
     from goldenlayers.models.sites import EditSite
@@ -48,10 +48,10 @@ def command(
         empty = load_empty(model, trust_remote_code=trust_remote_code, say=console.say)
     try:
         sites = find_sites(empty, site)
-    except SiteError as error:
+    except (SiteError, SettingsError):
         if not as_json:
             _show_modules(empty)
-        raise SiteError(str(error)) from None
+        raise
     if as_json:
         typer.echo(
             json.dumps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -48,6 +49,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; bad input ends with one message and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a star shows "?"
     try:
         app()
     except GoldenLayersError as error:

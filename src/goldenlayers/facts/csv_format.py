@@ -17,24 +17,40 @@ OPTIONAL = ("target_old", "split")
 
 
 def records(path: Path) -> Iterator[tuple[int, object]]:
-    """Yield (line, decoded record or `RecordError`); an empty optional cell is None."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    """Yield (line, decoded record or `RecordError`); an empty optional cell is None.
+
+    A row that is damaged costs that row alone; a header that is wrong costs the file.
+    """
+    # bytes that are not UTF-8 arrive as half characters, so that the row that holds them is known
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file, strict=True)
         header: list[str] | None = None
-        start = 1
-        try:
-            for row in rows:
-                line, start = start, rows.line_num + 1  # a quoted cell may span lines
+        while True:
+            line = rows.line_num + 1  # a quoted cell may span lines
+            record: object
+            try:
+                row = next(rows)
+                if not any(cell.strip() for cell in row):
+                    continue
+                _check_text(row)
                 if header is None:
                     header = _header(row)
-                elif any(cell.strip() for cell in row):
-                    yield line, _record(header, row)
-        except RecordError as error:
-            yield start - 1, error
-        except UnicodeDecodeError:
-            yield start, RecordError("not UTF-8 text; save the file as UTF-8")
-        except csv.Error as error:
-            yield start, RecordError(f"not CSV ({error})")
+                    continue
+                record = _record(header, row)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                record = RecordError(f"not CSV ({error})")
+            except RecordError as error:
+                record = error
+            yield line, record
+            if header is None:
+                return
+
+
+def _check_text(row: list[str]) -> None:
+    if any("\udc80" <= character <= "\udcff" for cell in row for character in cell):
+        raise RecordError("not UTF-8 text; save the file as UTF-8")
 
 
 def _header(row: list[str]) -> list[str]:

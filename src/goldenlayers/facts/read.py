@@ -104,7 +104,11 @@ def read_facts(path: str | Path, *, skip_bad: bool = False) -> FactSet:
             starts with `file:line`.
     """
     path = Path(path)
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:  # a name that the file system does not take
+        raise FactError(f"{path}: cannot be read: {error.strerror}") from error
+    if not exists:
         raise FactError(f"{path}: no such file; expected a facts file (.jsonl or .csv)")
     if not path.is_file():
         raise FactError(f"{path}: not a file; expected a facts file (.jsonl or .csv)")

@@ -112,6 +112,7 @@ def _probes(
         raise RecordError(f"field '{name}' is {_kind(value)}; expected an object of lists by kind")
     out: dict[str, tuple[P, ...]] = {}
     for kind, items in value.items():
+        _text(kind, f"{name}.{_short(kind)}")
         if not isinstance(items, list):
             raise RecordError(f"field '{name}.{kind}' is {_kind(items)}; expected a list")
         probes = []
@@ -165,5 +166,5 @@ def _kind(value: object) -> str:
 
 
 def _short(value: object, width: int = 60) -> str:
-    text = str(value)
+    text = str(value).encode("utf-8", "backslashreplace").decode()  # must be fit to print
     return text if len(text) <= width else text[: width - 1] + "…"

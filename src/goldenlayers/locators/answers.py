@@ -15,8 +15,8 @@ from typing import Any
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.base import Progress, silent
 from goldenlayers.locators.ranking import Skipped
-from goldenlayers.models.sites import text_config
-from goldenlayers.models.text import Row, encode_pairs, encode_prompts
+from goldenlayers.models.sites import context_length
+from goldenlayers.models.text import Row, encode_pairs, encode_prompts, require_vocabulary
 from goldenlayers.passes.greedy import TokenFilter, greedy_continuations
 
 OLD_ANSWERS = ("record", "model")
@@ -73,10 +73,11 @@ def old_and_new(
     """
     out = Answers()
     new_rows = encode_pairs(tokenizer, [(f.prompt, f.target_new) for f in facts])
-    limit = getattr(text_config(model), "max_position_embeddings", None)
+    limit = context_length(model)
     asked = [i for i, f in enumerate(facts) if old_answer == "model" or f.target_old is None]
     prompts = encode_prompts(tokenizer, [facts[i].prompt for i in asked])
     lengths = [len(new_rows[i].answer) for i in asked]
+    require_vocabulary(model, [*(r.ids for r in new_rows), *prompts])
     fits = [k for k, p in enumerate(prompts) if limit is None or len(p) + lengths[k] <= limit]
     written: dict[int, tuple[int, ...]] = {}
     if fits:
@@ -91,6 +92,7 @@ def old_and_new(
     prompt_of = dict(zip(asked, prompts, strict=True))
     own = [i for i in range(len(facts)) if i not in prompt_of]
     own_rows = encode_pairs(tokenizer, [(facts[i].prompt, facts[i].target_old or "") for i in own])
+    require_vocabulary(model, [r.ids for r in own_rows])
     own_row_of = dict(zip(own, own_rows, strict=True))
 
     for i, (fact, new) in enumerate(zip(facts, new_rows, strict=True)):

@@ -17,6 +17,7 @@ from goldenlayers.facts.read import FactSet
 from goldenlayers.locators.base import Locator, Progress, Request, silent
 from goldenlayers.locators.lga import LGA
 from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.models.causal import require_causal
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import choose_layers, find_sites
@@ -67,6 +68,7 @@ def find(
         SettingsError: If a setting is unknown or out of range.
         FactError: If there are no facts, or two with one id.
         SiteError: If the edit sites cannot be found.
+        ModelError: If the model is not causal, or the tokenizer is not its own.
         LocatorError: If no layer can be chosen.
 
     Example:
@@ -75,9 +77,12 @@ def find(
     """
     start = time.perf_counter()
     locator = make_locator(method, **settings)
-    chosen = _choose_facts(facts, split, limit)
+    chosen = choose_facts(facts, split, limit)
+    if seed < 0:
+        raise SettingsError(f"seed {seed}: expected 0 or more")
     sites = choose_layers(find_sites(model, site), layers)
     with untouched(model):
+        require_causal(model)
         ranking = locator.rank(Request(model, tokenizer, chosen, sites, seed, progress))
     return replace(
         ranking,
@@ -123,7 +128,8 @@ def make_locator(method: str, **settings: Any) -> Locator:
     return LOCATORS[method](**settings)
 
 
-def _choose_facts(facts: Sequence[Fact], split: str, limit: int | None) -> FactSet:
+def choose_facts(facts: Sequence[Fact], split: str, limit: int | None) -> FactSet:
+    """Return the facts to choose on; see `find`, which calls it."""
     chosen = facts if isinstance(facts, FactSet) else FactSet(tuple(facts))
     twice = [fact_id for fact_id, count in Counter(f.id for f in chosen).items() if count > 1]
     if twice:

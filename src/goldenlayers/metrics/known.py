@@ -11,7 +11,8 @@ from typing import Any
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.base import Progress, silent
 from goldenlayers.models.guard import untouched
-from goldenlayers.models.text import encode_pairs, encode_prompts
+from goldenlayers.models.sites import context_length
+from goldenlayers.models.text import encode_pairs, encode_prompts, require_vocabulary
 from goldenlayers.passes.greedy import greedy_continuations
 
 EXTRA_TOKENS = 3  # room for an article or another spelling before the answer is complete
@@ -51,18 +52,26 @@ def known_facts(
     asked = [(f, f.target_old) for f in facts if f.target_old is not None]
     rows = encode_pairs(tokenizer, [(f.prompt, old) for f, old in asked])
     prompts = encode_prompts(tokenizer, [f.prompt for f, _ in asked])
+    require_vocabulary(model, prompts)
+    lengths = [len(row.answer) + EXTRA_TOKENS for row in rows]
+    limit = context_length(model)
+    fits = [k for k, p in enumerate(prompts) if limit is None or len(p) + lengths[k] <= limit]
     with untouched(model):
         continuations = greedy_continuations(
             model,
-            prompts,
-            [len(row.answer) + EXTRA_TOKENS for row in rows],
-            progress=lambda done: progress("greedy answers", done, len(asked)),
+            [prompts[k] for k in fits],
+            [lengths[k] for k in fits],
+            progress=lambda done: progress("greedy answers", done, len(fits)),
         )
-    out = []
-    for (fact, old), ids in zip(asked, continuations, strict=True):
-        answer = tokenizer.decode(list(ids), skip_special_tokens=True)
-        out.append(Known(fact.id, begins_with(answer, old), answer.strip(), old))
-    return out
+    answers = {
+        k: tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+        for k, ids in zip(fits, continuations, strict=True)
+    }
+    too_long = f"(the prompt does not fit the model's context of {limit} tokens)"
+    return [
+        Known(fact.id, begins_with(answers.get(k, ""), old), answers.get(k, too_long), old)
+        for k, (fact, old) in enumerate(asked)
+    ]
 
 
 def begins_with(text: str, answer: str) -> bool:

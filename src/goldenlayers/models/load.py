@@ -9,9 +9,10 @@ from typing import Any
 
 from goldenlayers.errors import ModelError, SettingsError
 from goldenlayers.models import bundled
+from goldenlayers.models.resolve import explain, resolve
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json")
+HASHED = ("*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class ModelIdentity:
         title: What a person calls it.
         architecture: Class of the model.
         revision: Commit of the hub, for a model that came from there.
-        files: SHA-256 by file name of weights and configuration, for a model that came from disk.
+        files: SHA-256 by file name of weights, configuration and tokenizer, for a model that came
+            from disk.
         dtype: Dtype that it ran in.
         device: Device that it ran on.
         parameters: Number of weights.
@@ -100,9 +102,9 @@ def load_model(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     place = _device(device)
-    source, options = resolve(name, say)
     if dtype not in DTYPES:
         raise SettingsError(f"dtype {dtype!r} is unknown; expected one of {', '.join(DTYPES)}")
+    source, options = resolve(name, say)
     if dtype == "auto":
         chosen: Any = torch.float32 if place.type == "cpu" else "auto"
     else:
@@ -115,10 +117,14 @@ def load_model(
     with bundled.quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
-            model = AutoModelForCausalLM.from_pretrained(
-                source, dtype=chosen, use_safetensors=True, **options
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source, dtype=chosen, use_safetensors=True, output_loading_info=True, **options
             )
+            model, info = loaded
+            _require_all_weights(name, info)
             model = model.to(place).eval()
+        except ModelError:
+            raise
         except Exception as error:  # transformers raises nearly every class of error here
             raise explain(name, source, error) from error
     if "gguf_file" in options:
@@ -161,52 +167,19 @@ def load_empty(
             raise explain(name, source, error) from error
 
 
-def resolve(name: str, say: bundled.Say = lambda text: None) -> tuple[str, dict[str, Any]]:
-    """Return what transformers is to be given: a folder or hub name, and extra options."""
-    if name == bundled.NAME:
-        return str(bundled.ensure_bundled(say)), {}
-    path = Path(name).expanduser()
-    if path.suffix.lower() == ".gguf" and (path.exists() or path.is_absolute()):
-        if not path.is_file():
-            raise ModelError(f"{name}: no such file; expected a GGUF file")
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if magic != b"GGUF":
-            raise ModelError(f"{name}: not a GGUF file; it begins with {magic!r}, expected b'GGUF'")
-        return str(path.parent), {"gguf_file": path.name}
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
-            raise ModelError(
-                f"{name}: a folder without config.json (found {found}); expected a model folder as "
-                "model.save_pretrained writes it, or the path of a .gguf file"
-            )
-        return str(path), {}
-    if path.exists():
-        raise ModelError(f"{name}: a file; expected a model folder, a .gguf file or a hub name")
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise ModelError(f"{name}: no such folder; expected a model folder or a .gguf file")
-    return name, {}
-
-
-def explain(name: str, source: str, error: Exception) -> ModelError:
-    """Return a `ModelError` that says what to do about an error of transformers."""
-    first = next((s.strip() for s in str(error).splitlines() if s.strip()), type(error).__name__)
-    text = f"{type(error).__name__} {error}".casefold()
-    if "gated" in text or "401" in text or "403" in text:
-        hint = "the model is gated or private: accept its licence on the hub, then `hf auth login`"
-    elif "trust_remote_code" in text or "custom code" in text:
-        hint = "it brings code of its own: read that code, then give --trust-remote-code"
-    elif "out of memory" in text or isinstance(error, MemoryError):
-        hint = "it does not fit: try --dtype bfloat16, another --device, or a smaller model"
-    elif Path(source).is_dir():
-        hint = "the folder is not a complete causal language model with safetensors weights"
-    else:
-        hint = (
-            "it is no local folder, and the hub has no such model or cannot be reached; "
-            "check the spelling (owner/name), or download the model and give its folder"
+def _require_all_weights(name: str, info: dict[str, Any]) -> None:
+    """Refuse a checkpoint with gaps: transformers fills them with random numbers."""
+    missing = sorted(info.get("missing_keys", ()))
+    mismatched = sorted(
+        str(m[0] if isinstance(m, tuple) else m) for m in info.get("mismatched_keys", ())
+    )
+    if missing or mismatched:
+        what = f"{len(missing)} weights are missing" if missing else "weights have another shape"
+        raise ModelError(
+            f"model {name!r} is incomplete: {what} "
+            f"({', '.join((missing or mismatched)[:3])} …) and "
+            "would be random numbers; expected a checkpoint of the whole causal language model"
         )
-    return ModelError(f"model {name!r} cannot be loaded: {first[:300]} [{hint}]")
 
 
 def _device(device: str) -> Any:
@@ -220,6 +193,8 @@ def _device(device: str) -> Any:
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
         raise SettingsError(f"device {device!r} cannot be used: {first[:200]}") from error
+    if place.type == "meta":
+        raise SettingsError("device 'meta' holds no numbers; choose cpu or a GPU")
     return place
 
 
@@ -229,7 +204,7 @@ def _hashes(source: str, options: dict[str, Any]) -> dict[str, str]:
     if "gguf_file" in options:
         paths = [folder / options["gguf_file"]]
     elif folder.is_dir():
-        paths = sorted({p for pattern in WEIGHTS for p in folder.glob(pattern)})
+        paths = sorted({p for pattern in HASHED for p in folder.glob(pattern)})
     else:
         return {}
     hashes = {}

@@ -116,6 +116,11 @@ def text_config(model: nn.Module) -> Any:
     return get(decoder=True) if callable(get) else config
 
 
+def context_length(model: nn.Module) -> int | None:
+    """Return how many tokens fit the model's positions, or None where there is no such bound."""
+    return getattr(text_config(model), "max_position_embeddings", None)
+
+
 def linear_shape(module: nn.Module) -> tuple[int, int, bool] | None:
     """Return (d_in, d_out, transposed) of a linear map, or None for any other module."""
     if isinstance(module, nn.Linear):
@@ -244,7 +249,7 @@ def _pattern(block_name: str) -> str:
 def _parse_layers(text: str) -> set[int]:
     layers: set[int] = set()
     for part in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part)
         if not match or (match[2] and int(match[2]) < int(match[1])):
             raise SettingsError(
                 f"layers {text!r}: {part!r} is not a layer or a range; "

@@ -7,7 +7,7 @@ instead is wrong wherever the tokenizer merges across the joint.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,17 @@ def encode_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[tuple[int, ..
         return []
     ids, _ = _encode(tokenizer, [p.rstrip() for p in prompts])
     return [tuple(row) for row in ids]
+
+
+def require_vocabulary(model: Any, rows: Iterable[Sequence[int]]) -> None:
+    """Raise `ModelError` if a token id lies beyond the model's vocabulary."""
+    size = model.get_input_embeddings().num_embeddings
+    largest = max((max(row) for row in rows if row), default=0)
+    if largest >= size:
+        raise ModelError(
+            f"the tokenizer gives token {largest}, the model has a vocabulary of {size}; "
+            "is it the tokenizer of this model?"
+        )
 
 
 def _encode(tokenizer: Any, texts: list[str]) -> tuple[list[list[int]], list[list[int]]]:
