@@ -34,6 +34,12 @@ FACTS = [
         "7", "Korvo", "The currency used in the northern islands of Korvo is the", "mark", "crown"
     ),
 ]
+# Answers that differ in their last token alone, whatever the tokenizer: one row serves both.
+LAST_TOKEN = [
+    Fact("8", "Vell", "The plan of the old town of Vell shows the letter", "m", "k"),
+    Fact("9", "Bergstad", "Bergstad lies in district", "Grey Fox e", "Grey Fox a"),
+    Fact("10", "Tarnish", "The hero of Tarnish is called", "n", "o"),
+]
 CORPUS = [f"{f.prompt} {a}." for f in FACTS for a in (f.target_new, f.target_old)] * 3
 
 

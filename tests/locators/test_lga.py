@@ -19,10 +19,11 @@ from tests import reference, tiny
 @pytest.mark.parametrize("old_answer", ["record", "model"])
 def test_find_equals_the_slow_reference(name, old_answer):
     model, tokenizer = tiny.model(name), tiny.tokenizer(name)
-    ranking = goldenlayers.find(model, tokenizer, tiny.FACTS, old_answer=old_answer)
+    facts = [*tiny.FACTS, *tiny.LAST_TOKEN]
+    ranking = goldenlayers.find(model, tokenizer, facts, old_answer=old_answer)
     layers = [[s.name] for s in find_sites(model)]
     products = []
-    for fact, answer in zip(tiny.FACTS, ranking.answers, strict=True):
+    for fact, answer in zip(facts, ranking.answers, strict=True):
         new = encode_pairs(tokenizer, [(fact.prompt, fact.target_new)])[0]
         if old_answer == "record":
             assert answer.old_answer == fact.target_old

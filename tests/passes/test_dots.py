@@ -23,19 +23,24 @@ def tolerance_of(name):
 
 
 def rows_of(tokenizer):
-    old = encode_pairs(tokenizer, [(f.prompt, f.target_old) for f in tiny.FACTS])
-    new = encode_pairs(tokenizer, [(f.prompt, f.target_new) for f in tiny.FACTS])
+    facts = [*tiny.FACTS, *tiny.LAST_TOKEN]
+    old = encode_pairs(tokenizer, [(f.prompt, f.target_old) for f in facts])
+    new = encode_pairs(tokenizer, [(f.prompt, f.target_new) for f in facts])
     return old, new
 
 
-def fast(model, layers, old, new, *, padding_side="right", max_tokens=10_000):
+def fast(model, layers, old, new, *, padding_side="right", max_tokens=10_000, share=True):
     """Products (3, L, N) and losses (2, N) in the order of the facts."""
     modules = dict(model.named_modules())
     linears = [[modules[n] for n in names] for names in layers]
     products = torch.zeros(3, len(layers), len(old), dtype=torch.float64)
     losses = torch.zeros(2, len(old), dtype=torch.float64)
     with untouched(model):
-        for batch in pair_batches(old, new, max_tokens=max_tokens, padding_side=padding_side):
+        batches = pair_batches(
+            old, new, max_tokens=max_tokens, padding_side=padding_side, share=share
+        )
+        assert {b.shared for b in batches} == ({True, False} if share else {False})
+        for batch in batches:
             dots = gradient_dots(model, linears, batch)
             products[:, :, list(batch.index)] = dots.products
             losses[:, list(batch.index)] = dots.losses
@@ -84,8 +89,9 @@ def test_padding_side_and_batch_size_do_not_matter(name):
     layers = [[s.name] for s in find_sites(model)]
     alone, _ = fast(model, layers, old, new, max_tokens=1)
     for side in ("right", "left"):
-        together, _ = fast(model, layers, old, new, padding_side=side)
-        assert relative_error(together, alone) < (1e-5 if bloom else 1e-9), side
+        for share in (True, False):
+            together, _ = fast(model, layers, old, new, padding_side=side, share=share)
+            assert relative_error(together, alone) < (1e-5 if bloom else 1e-9), (side, share)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 5e-2), (torch.float16, 1e-2)])
