@@ -34,7 +34,7 @@ FACTS = [
         "7", "Korvo", "The currency used in the northern islands of Korvo is the", "mark", "crown"
     ),
 ]
-# Answers that differ in their last token alone, whatever the tokenizer: one row serves both.
+# Answers that differ in their last token alone, so that both rows are fed the same tokens.
 LAST_TOKEN = [
     Fact("8", "Vell", "The plan of the old town of Vell shows the letter", "m", "k"),
     Fact("9", "Bergstad", "Bergstad lies in district", "Grey Fox e", "Grey Fox a"),

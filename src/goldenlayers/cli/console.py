@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,6 +31,13 @@ def line(text: str, console: Console = out) -> None:
 def say(text: str) -> None:
     """Tell the user what is going on."""
     line(f"[dim]{escape(text)}[/]", err)
+
+
+def paragraphs(function: object) -> str:
+    """Return a docstring as help: lines of a paragraph joined, indented lines kept as they are."""
+    doc = inspect.cleandoc(function.__doc__ or "")
+    parts = [p if p.startswith(" ") else " ".join(p.split()) for p in doc.split("\n\n")]
+    return "\n\n".join(parts)
 
 
 @contextmanager

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from goldenlayers.cli import console
 from goldenlayers.errors import SettingsError
-
-if TYPE_CHECKING:
-    from goldenlayers.facts.read import FactSet
-    from goldenlayers.locators.ranking import LayerRanking
 
 WHAT, HOW, RESULT = "What", "How the layer is chosen", "Result"
 
@@ -134,7 +127,8 @@ def command(
     2602.20207), without editing anything. Prints the layers, marks the golden one and the
     runners-up, and writes ranking.json, fact_scores.csv and scores.png into a folder.
 
-    Examples:
+    Try:
+
       golden-layers find
 
       golden-layers find --model gpt2-xl --facts my_facts.jsonl --out result
@@ -148,6 +142,8 @@ def command(
         from goldenlayers.facts import bundled_facts, read_facts
         from goldenlayers.locators.find import choose_facts, find, make_locator
         from goldenlayers.models.load import load_model
+        from goldenlayers.report.summary import summary_lines
+        from goldenlayers.report.table import ranking_table
 
     settings = {
         "old_answer": old_answer,
@@ -190,87 +186,10 @@ def command(
         written = ranking.save(out)
     if as_json:
         typer.echo(json.dumps(ranking.to_dict(), ensure_ascii=False, indent=1))
-    _report(ranking, chosen, written, to_stderr=as_json)
-
-
-def _report(ranking: LayerRanking, facts: FactSet, written: list[Path], *, to_stderr: bool) -> None:
-    from goldenlayers.report.table import ranking_table, skipped_lines
-
-    to = console.err if to_stderr else console.out
-    say = partial(console.line, console=to)
+    to = console.err if as_json else console.out
     to.print(ranking_table(ranking))
-    say(
-        "[dim]score: inner product of the gradients of old and new answer, summed over facts; "
-        "cosine and norms: means over facts; "
-        "stability: share of resamples of the facts that a layer wins[/]\n"
-    )
-    best = ranking[ranking.golden]
-    runners = ", ".join(str(layer) for layer in ranking.order[1:5]) or "none"
-    say(f"[bold yellow]★ golden layer: {ranking.golden}[/]   runners-up: {runners}")
-    if best.stability is not None:
-        say(
-            f"  It wins {best.stability:.0%} of the resamples of these facts (selection stability; "
-            "not the probability of being golden)."
-        )
-        if max(s.stability or 0.0 for s in ranking.layers) < 0.5:
-            say(
-                "  No layer wins half of them: the choice owes much to the sample of facts. "
-                "Take more facts, and treat the runners-up as equals."
-            )
-    outside = [s.layer for s in ranking.layers if s.side]
-    if outside:
-        say(f"  Outside the fences, so not chosen: layers {', '.join(map(str, outside))}.")
-    if missing := [s.layer for s in ranking.layers if not s.reached]:
-        say(f"  No gradient reached layers {', '.join(map(str, missing))}.")
-    say(_facts_line(ranking, facts))
-    for line in skipped_lines(ranking):
-        say(line)
-    for bad in facts.bad[:5]:
-        say(f"  set aside, line {bad.line}: {escape(bad.reason)}")
-    if (confidence := ranking.settings["confidence"]) is not None:
-        taken = len(ranking.answers) + len(ranking.skipped)
-        reached = best.stability is not None and best.stability >= confidence
-        say(
-            f"confidence {confidence:g}: reached with {taken} facts"
-            if reached
-            else f"confidence {confidence:g}: not reached with all {taken} facts"
-        )
-    seconds = ranking.seconds
-    say(f"time   {seconds['find']:.1f} s for the layers, {seconds['load']:.1f} s to load")
-    say(f"files  {', '.join(escape(str(p)) for p in written)}")
-    say(f"next   {escape(_next(ranking))}")
-
-
-def _facts_line(ranking: LayerRanking, facts: FactSet) -> str:
-    info = ranking.facts
-    answers = info["old_answers"]
-    sources = [f"{answers[s]} from the {s}" for s in ("record", "model") if answers.get(s)]
-    sources = [s.replace("the record", "the records") for s in sources]
-    splits = ", ".join(
-        f"{count} {name}" for name, count in info["splits"].items() if name != "none"
-    )
-    text = f"facts  {info['used']} used" + (f" ({splits})" if splits else "")
-    text += f", {info['skipped']} skipped"
-    if facts.bad:
-        text += f", {len(facts.bad)} bad records set aside"
-    return escape(f"{text}; old answers: {', '.join(sources)}; source: {info['source']}")
-
-
-def _next(ranking: LayerRanking) -> str:
-    """Return the command that answers the user's next question."""
-    if ranking.facts["source"] == "bundled":
-        model = str(ranking.model["name"])
-        option = "" if model == "bundled" else f" --model {shlex.quote(model)}"
-        return (
-            f"golden-layers find{option} --facts YOUR_FACTS.jsonl "
-            "(golden-layers facts --help shows the format)"
-        )
-    if ranking.settings["old_answer"] == "record":
-        return (
-            "the same command with --old-answer model: "
-            "does the choice hold for what the model says itself?"
-        )
-    return "the same command with --scope mlp: does the choice hold for all weights of the MLP?"
+    for text in summary_lines(ranking, chosen.bad, written):
+        console.line(text, to)
 
 
 def _fence(text: str) -> float | None:

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from goldenlayers._version import __version__
 from goldenlayers.cli import facts, find, inspect
-from goldenlayers.cli.console import err
+from goldenlayers.cli.console import err, paragraphs
 from goldenlayers.errors import GoldenLayersError
 
 app = typer.Typer(
@@ -26,9 +26,12 @@ app = typer.Typer(
         "model and facts."
     ),
 )
-app.command("find")(find.command)
-app.command("inspect")(inspect.command)
-app.command("facts")(facts.command)
+for name, command in (
+    ("find", find.command),
+    ("inspect", inspect.command),
+    ("facts", facts.command),
+):
+    app.command(name, help=paragraphs(command))(command)
 
 
 def _print_version(value: bool) -> None:

@@ -53,7 +53,7 @@ def gradient_dots(
     Args:
         model: A causal language model whose parameters do not require gradients (`untouched`).
         layers: Per layer, the linear maps whose weight gradients are meant.
-        batch: B facts with both answers.
+        batch: Old rows above new rows, (2B, T).
 
     Returns:
         Inner products, losses, and which layers were reached.
@@ -61,13 +61,12 @@ def gradient_dots(
     Raises:
         ModelError: If a linear map runs twice in one pass: its gradient would have cross terms.
     """
-    R, T = batch.input_ids.shape  # R = B if the batch is shared, else 2B
+    R, T = batch.input_ids.shape  # R = 2B
     device = batch.input_ids.device
-    products = torch.zeros(3, len(layers), len(batch.index), dtype=torch.float64, device=device)
+    products = torch.zeros(3, len(layers), R // 2, dtype=torch.float64, device=device)
     reached = torch.zeros(len(layers), dtype=torch.bool, device=device)
     ran: set[nn.Module] = set()
     anchors: list[Tensor] = []
-    of_old: dict[nn.Module, Tensor] = {}  # a shared batch: old answers' output gradients
 
     def after_forward(
         layer: int, module: nn.Module, args: tuple[Any, ...], output: Tensor
@@ -78,25 +77,17 @@ def gradient_dots(
                 "(shared weights or recomputation); its gradient is not a product of one run"
             )
         ran.add(module)
-        a = args[0].detach().reshape(R, T, -1)  # OPT sends (R*T, d_in)
-        inputs = grams(a, a) if batch.shared else grams(*a.chunk(2))  # (3, B, T, T)
+        inputs = grams(args[0].detach().reshape(R, T, -1))  # (3, B, T, T); OPT sends (R*T, d_in)
         if not output.requires_grad:
             # All weights are frozen, so the graph begins here, at the first map of interest:
             # nothing below it is kept or differentiated. The clone lets in-place additions pass.
             anchors.append(output.detach().requires_grad_())
             output = anchors[-1].clone()
-        output.register_hook(partial(after_backward, layer, module, inputs))
+        output.register_hook(partial(after_backward, layer, inputs))
         return output
 
-    def after_backward(layer: int, module: nn.Module, inputs: Tensor, grad: Tensor) -> None:
-        d = grad.reshape(R, T, -1)
-        if not batch.shared:
-            outputs = grams(*d.chunk(2))  # (3, B, T, T)
-        elif module not in of_old:
-            of_old[module] = d.clone()  # autograd may write on into this gradient
-            return
-        else:
-            outputs = grams(of_old.pop(module), d)
+    def after_backward(layer: int, inputs: Tensor, grad: Tensor) -> None:
+        outputs = grams(grad.reshape(R, T, -1))  # (3, B, T, T)
         product = (inputs * outputs).sum(dim=(-2, -1), dtype=torch.float64)  # (3, B)
         products[:, layer] += product.to(device)
         reached[layer] = True
@@ -111,42 +102,37 @@ def gradient_dots(
     try:
         with torch.enable_grad(), answer_logits(model, batch.rows, batch.columns) as gathered:
             output = model(input_ids=batch.input_ids, use_cache=False, **extra)
-            losses = answer_losses(gathered.pick(output.logits), batch)  # (2, B)
-            del output
+            logits = gathered.pick(output.logits)  # (N, V)
+            losses = row_losses(logits, batch)  # (2B,)
+            del output, logits
             if anchors and losses.requires_grad:
-                # one backward pass for all rows; or one for each answer that a shared row has
-                wholes = losses.sum(dim=1) if batch.shared else [losses.sum()]
-                for i, whole in enumerate(wholes):
-                    more = i + 1 < len(wholes)
-                    torch.autograd.grad(whole, anchors, retain_graph=more, allow_unused=True)
+                torch.autograd.grad(losses.sum(), anchors, allow_unused=True)
     finally:
         for handle in handles:
             handle.remove()
-    return GradientDots(products, losses.detach().double(), reached)
+    return GradientDots(products, losses.detach().double().reshape(2, -1), reached)
 
 
-def answer_losses(logits: Tensor, batch: PairBatch) -> Tensor:
-    """Mean negative log-likelihood of each answer, (2, B), nats, in float32 or wider.
+def row_losses(logits: Tensor, batch: PairBatch) -> Tensor:
+    """Mean negative log-likelihood of each row's answer, (2B,), nats, in float32 or wider.
 
     Args:
         logits: (N, V) at the positions from which the answer tokens are predicted.
-        batch: Which answers they belong to and which tokens are right.
+        batch: Where those positions are and which tokens are right.
     """
     wide = torch.promote_types(logits.dtype, torch.float32)
     nll = nn.functional.cross_entropy(logits.to(wide), batch.labels, reduction="none")  # (N,)
-    sums = torch.zeros(2 * len(batch.index), dtype=wide, device=nll.device)
-    return sums.index_add(0, batch.answers, nll * batch.weights.to(wide)).reshape(2, -1)
+    sums = torch.zeros(len(batch.input_ids), dtype=wide, device=nll.device)
+    return sums.index_add(0, batch.rows, nll * batch.weights.to(wide))
 
 
-def grams(old: Tensor, new: Tensor) -> Tensor:
-    """Products over the features, (B, T, d) twice -> (3, B, T, T): old.old, old.new, new.new.
+def grams(x: Tensor) -> Tensor:
+    """Products of old and new rows, (2B, T, d) -> (3, B, T, T): old.old, old.new, new.new.
 
     Half precision is raised to float32 first. Padding contributes nothing: no loss depends on it,
     so its output gradients are zero.
     """
-    wide = torch.promote_types(old.dtype, torch.float32)
-    old, new = old.to(wide), new.to(wide)
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    old, new = x.chunk(2)  # (B, T, d) each
     new_t = new.transpose(1, 2)
-    if new is old:
-        return (old @ new_t).expand(3, -1, -1, -1)
     return torch.stack([old @ old.transpose(1, 2), old @ new_t, new @ new_t])

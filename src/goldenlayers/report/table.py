@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -47,14 +46,6 @@ def ranking_table(ranking: LayerRanking) -> Table:
             style=style,
         )
     return table
-
-
-def skipped_lines(ranking: LayerRanking, most: int = 5) -> list[str]:
-    """Return one line per skipped fact, up to `most`, then how many more; markup is escaped."""
-    lines = [f"  {escape(s.id)}: {escape(s.reason)}" for s in ranking.skipped[:most]]
-    if len(ranking.skipped) > most:
-        lines.append(f"  … and {len(ranking.skipped) - most} more, all in ranking.json")
-    return lines
 
 
 def _mark(score: LayerScore) -> Text:

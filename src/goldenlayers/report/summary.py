@@ -1,0 +1,105 @@
+"""What is said below the table of a ranking, in lines of rich markup."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from goldenlayers.facts.read import BadRecord
+    from goldenlayers.locators.ranking import LayerRanking
+
+MOST = 5  # skipped facts and bad records that are named
+
+
+def summary_lines(
+    ranking: LayerRanking, bad: Sequence[BadRecord], written: Sequence[Path]
+) -> Iterator[str]:
+    """Yield the choice and how far to trust it, the facts used, time, files, and what comes next.
+
+    Args:
+        ranking: The ranking, as `find` returns it.
+        bad: Records of the facts file that were set aside.
+        written: The files written.
+    """
+    yield (
+        "[dim]score: inner product of the gradients of old and new answer, summed over facts; "
+        "cosine and norms: means over facts; "
+        "stability: share of resamples of the facts that a layer wins[/]\n"
+    )
+    yield from _choice(ranking)
+    yield from _facts(ranking, bad)
+    seconds = ranking.seconds
+    loading = f", {seconds['load']:.1f} s to load" if "load" in seconds else ""
+    yield f"time   {seconds['find']:.1f} s for the layers{loading}"
+    yield f"files  {', '.join(escape(str(p)) for p in written)}"
+    yield f"next   {escape(_next(ranking))}"
+
+
+def _choice(ranking: LayerRanking) -> Iterator[str]:
+    best = ranking[ranking.golden]
+    runners = ", ".join(map(str, ranking.order[1:5])) or "none"
+    yield f"[bold yellow]★ golden layer: {ranking.golden}[/]   runners-up: {runners}"
+    if best.stability is not None:
+        yield (
+            f"  It wins {best.stability:.0%} of the resamples of these facts (selection stability; "
+            "not the probability of being golden)."
+        )
+        if max(s.stability or 0.0 for s in ranking.layers) < 0.5:
+            yield (
+                "  No layer wins half of them: the choice owes much to the sample of facts. "
+                "Take more facts, and treat the runners-up as equals."
+            )
+    if outside := [s.layer for s in ranking.layers if s.side]:
+        yield f"  Outside the fences, so not chosen: layers {', '.join(map(str, outside))}."
+    if missing := [s.layer for s in ranking.layers if not s.reached]:
+        yield f"  No gradient reached layers {', '.join(map(str, missing))}."
+
+
+def _facts(ranking: LayerRanking, bad: Sequence[BadRecord]) -> Iterator[str]:
+    info = ranking.facts
+    splits = ", ".join(f"{n} {name}" for name, n in info["splits"].items() if name != "none")
+    text = f"facts  {info['used']} used of {info['chosen']}" + (f" ({splits})" if splits else "")
+    text += f", {info['skipped']} skipped"
+    if bad:
+        text += f", {len(bad)} bad records set aside"
+    names = {"record": "the records", "model": "the model"}
+    sources = [f"{n} from {names[source]}" for source, n in info["old_answers"].items()]
+    yield escape(f"{text}; old answers: {', '.join(sources)}; source: {info['source']}")
+    for skipped in ranking.skipped[:MOST]:
+        yield f"  {escape(skipped.id)}: {escape(skipped.reason)}"
+    if len(ranking.skipped) > MOST:
+        yield f"  … and {len(ranking.skipped) - MOST} more, all in ranking.json"
+    for record in bad[:MOST]:
+        yield f"  set aside, line {record.line}: {escape(record.reason)}"
+    if len(bad) > MOST:
+        yield f"  … and {len(bad) - MOST} more: golden-layers facts FILE --skip-bad lists them"
+    confidence = ranking.settings.get("confidence")
+    if confidence is not None:
+        taken = info["used"] + info["skipped"]
+        stability = ranking[ranking.golden].stability
+        if stability is not None and stability >= confidence:
+            yield f"confidence {confidence:g}: reached with {taken} facts"
+        else:
+            yield f"confidence {confidence:g}: not reached with all {taken} facts"
+
+
+def _next(ranking: LayerRanking) -> str:
+    """Return the command that answers the user's next question."""
+    if ranking.facts["source"] == "bundled":
+        model = str(ranking.model["name"])
+        option = "" if model == "bundled" else f" --model {shlex.quote(model)}"
+        return (
+            f"golden-layers find{option} --facts YOUR_FACTS.jsonl "
+            "(golden-layers facts --help shows the format)"
+        )
+    if ranking.settings["old_answer"] == "record":
+        return (
+            "the same command with --old-answer model: "
+            "does the choice hold for what the model says itself?"
+        )
+    return "the same command with --scope mlp: does the choice hold for all weights of the MLP?"
