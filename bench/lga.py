@@ -69,9 +69,9 @@ def loop(case: Case, pairs: list[ScoredPair], names: list[str], *, sites_only: b
             for row in (pair.old, pair.new):
                 case.model.zero_grad(set_to_none=True)
                 ids = torch.tensor([row.ids], device=case.model.device)
-                labels = ids.clone()
-                labels[0, : row.n_prompt] = -100
-                case.model(input_ids=ids, labels=labels, use_cache=False).loss.backward()
+                # not labels=: transformers' own loss rounds the logits to float32
+                logits = case.model(input_ids=ids, use_cache=False).logits[0, row.n_prompt - 1 : -1]
+                torch.nn.functional.cross_entropy(logits, ids[0, row.n_prompt :]).backward()
                 grads.append([w.grad for w in weights])
             for j, (old, new) in enumerate(zip(*grads, strict=True)):
                 out[:, j, i] = [(a * b).sum() for a, b in ((old, old), (old, new), (new, new))]
