@@ -70,7 +70,7 @@ def test_table_and_golden_layer(find, gpt2, tmp_path):
     order = ranking["order"]
     runners_up = ", ".join(map(str, order[1:]))
     assert f"★ golden layer: {order[0]}   runners-up: {runners_up}" in lines
-    assert "facts  7 used, 0 skipped; old answers: 7 from the records; source: " in result.out
+    assert "facts  7 used of 7, 0 skipped; old answers: 7 from the records; source: " in result.out
     assert all(str(tmp_path / "out" / name) in result.out for name in FILES)
     assert result.err.strip() == ""
 
@@ -253,7 +253,7 @@ def test_bad_records_and_skipped_facts_are_reported(find, write_facts):
     assert (ranking["facts"]["used"], ranking["facts"]["bad_records"]) == (7, 1)
     reason = "the old answer is the new answer, 'Bergstad'"
     assert ranking["skipped"] == [{"id": "[red]8[/]", "reason": reason}]
-    assert "7 used, 1 skipped, 1 bad records set aside" in result.out
+    assert "7 used of 8, 1 skipped, 1 bad record set aside" in result.out
     assert f"  [red]8[/]: {reason}" in result.out.splitlines()
 
 

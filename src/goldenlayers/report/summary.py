@@ -66,9 +66,10 @@ def _facts(ranking: LayerRanking, bad: Sequence[BadRecord]) -> Iterator[str]:
     text = f"facts  {info['used']} used of {info['chosen']}" + (f" ({splits})" if splits else "")
     text += f", {info['skipped']} skipped"
     if bad:
-        text += f", {len(bad)} bad records set aside"
+        text += f", {len(bad)} bad record{'s' * (len(bad) > 1)} set aside"
     names = {"record": "the records", "model": "the model"}
-    sources = [f"{n} from {names[source]}" for source, n in info["old_answers"].items()]
+    counts = info["old_answers"]
+    sources = [f"{counts[source]} from {names[source]}" for source in names if source in counts]
     yield escape(f"{text}; old answers: {', '.join(sources)}; source: {info['source']}")
     for skipped in ranking.skipped[:MOST]:
         yield f"  {escape(skipped.id)}: {escape(skipped.reason)}"
