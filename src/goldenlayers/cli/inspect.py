@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -96,12 +96,12 @@ def _numberless(name: str) -> str:
     return ".".join("{}" if part.isdecimal() else part for part in name.split("."))
 
 
-def _show_modules(model: object) -> None:
+def _show_modules(model: Any) -> None:
     """Print each kind of module once, with layer numbers as {}, so that a site can be named."""
     from goldenlayers.models.sites import linear_shape
 
     seen: dict[str, str] = {}
-    for name, module in model.named_modules():  # type: ignore[attr-defined]
+    for name, module in model.named_modules():
         shape = linear_shape(module)
         if shape:
             seen.setdefault(_numberless(name), f"{type(module).__name__} {shape[0]} -> {shape[1]}")

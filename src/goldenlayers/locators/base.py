@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.ranking import LayerRanking
@@ -45,6 +45,8 @@ class Locator(Protocol):
     Locators are frozen dataclasses: their fields are the settings, and are recorded with the
     result. `find` fills in what a locator cannot know (model, facts, versions, time).
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def rank(self, request: Request) -> LayerRanking:
         """Choose a layer; see `LayerRanking`."""

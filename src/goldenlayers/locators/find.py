@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -22,7 +22,7 @@ from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import choose_layers, find_sites
 
-LOCATORS: dict[str, Callable[..., Locator]] = {"lga": LGA}
+LOCATORS: dict[str, type[Locator]] = {"lga": LGA}
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 
 
@@ -86,7 +86,7 @@ def find(
         ranking = locator.rank(Request(model, tokenizer, chosen, sites, seed, progress))
     return replace(
         ranking,
-        settings=asdict(locator)  # type: ignore[call-overload]
+        settings=asdict(locator)
         | {
             "seed": seed,
             "split": split,
@@ -119,7 +119,7 @@ def make_locator(method: str, **settings: Any) -> Locator:
     """
     if method not in LOCATORS:
         raise SettingsError(f"method {method!r} is unknown; expected one of {', '.join(LOCATORS)}")
-    known = LOCATORS[method].__dataclass_fields__  # type: ignore[attr-defined]
+    known = LOCATORS[method].__dataclass_fields__
     unknown = [name for name in settings if name not in known]
     if unknown:
         raise SettingsError(

@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -138,16 +139,16 @@ def _convert(gguf: Path, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def unmark_quantised(model: object) -> None:
+def unmark_quantised(model: Any) -> None:
     """Take off the marks of quantisation from a model that was read, dequantised, from a GGUF.
 
     Its weights are plain floats by then, but transformers refuses to save it while it is marked.
     """
-    config = model.config  # type: ignore[attr-defined]
+    config = model.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    model.hf_quantizer = None  # type: ignore[attr-defined]
-    model.is_quantized = False  # type: ignore[attr-defined]
+    model.hf_quantizer = None
+    model.is_quantized = False
 
 
 @contextlib.contextmanager
