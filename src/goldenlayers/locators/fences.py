@@ -8,6 +8,7 @@ Layers whose score lies outside [Q1 - k IQR, Q3 + k IQR] are excluded, once, bou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,8 @@ class Fences:
         if self.k is None:
             wide = np.full(scores.shape[:-1], np.inf)
             return -wide, wide
-        q1, q3 = np.quantile(scores, [0.25, 0.75], axis=-1, method=self.quartiles)  # type: ignore[call-overload]
+        method: Any = self.quartiles  # checked above; NumPy types it as a literal
+        q1, q3 = np.quantile(scores, [0.25, 0.75], axis=-1, method=method)
         reach = self.k * (q3 - q1)
         return q1 - reach, q3 + reach
 

@@ -13,11 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from goldenlayers.report.table import RUNNERS_UP
+
 if TYPE_CHECKING:
     from goldenlayers.locators.ranking import LayerRanking, LayerScore
 
 GOLD, BLUE, SKY, GREY, INK = "#E69F00", "#0072B2", "#8CC4E8", "#B8B8B8", "#222222"
-RUNNERS_UP = 4
 
 
 def plot_ranking(ranking: LayerRanking, path: str | Path | None = None) -> Figure:

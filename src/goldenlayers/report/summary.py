@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from goldenlayers.report.table import RUNNERS_UP
+
 if TYPE_CHECKING:
     from goldenlayers.facts.read import BadRecord
     from goldenlayers.locators.ranking import LayerRanking
@@ -42,7 +44,7 @@ def summary_lines(
 
 def _choice(ranking: LayerRanking) -> Iterator[str]:
     best = ranking[ranking.golden]
-    runners = ", ".join(map(str, ranking.order[1:5])) or "none"
+    runners = ", ".join(map(str, ranking.order[1 : 1 + RUNNERS_UP])) or "none"
     yield f"[bold yellow]★ golden layer: {ranking.golden}[/]   runners-up: {runners}"
     if best.stability is not None:
         yield (
