@@ -33,3 +33,7 @@ class LocatorError(GoldenLayersError):
 
 class ResultError(GoldenLayersError):
     """A result file is missing, damaged, or of another format."""
+
+
+class EditError(GoldenLayersError):
+    """An edit cannot be made, applied or taken off."""

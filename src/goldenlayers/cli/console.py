@@ -49,7 +49,7 @@ def working(text: str) -> Iterator[None]:
 
 
 class StageProgress:
-    """A progress bar per stage; called as `goldenlayers.locators.base.Progress` says."""
+    """A progress bar per stage; called as `goldenlayers.progress.Progress` says."""
 
     def __init__(self) -> None:
         self._bars = Progress(

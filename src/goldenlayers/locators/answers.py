@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goldenlayers.facts.fact import Fact
-from goldenlayers.locators.base import Progress, silent
 from goldenlayers.locators.ranking import Skipped
 from goldenlayers.models.sites import context_length
 from goldenlayers.models.text import Row, encode_pairs, encode_prompts, require_vocabulary
 from goldenlayers.passes.greedy import TokenFilter, greedy_continuations
+from goldenlayers.progress import Progress, silent
 
 OLD_ANSWERS = ("record", "model")
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.models.sites import EditSite
-
-# Called with a stage ("old answers", "gradients"), the number of facts done, and their total.
-Progress = Callable[[str, int, int], None]
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+from goldenlayers.progress import Progress, silent
 
 
 @dataclass(frozen=True)

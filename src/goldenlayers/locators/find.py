@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from goldenlayers._version import __version__
 from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.facts.read import FactSet
-from goldenlayers.locators.base import Locator, Progress, Request, silent
+from goldenlayers.locators.base import Locator, Request
 from goldenlayers.locators.lga import LGA
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.models.causal import require_causal
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import choose_layers, find_sites
+from goldenlayers.progress import Progress, silent
+from goldenlayers.versions import versions
 
 LOCATORS: dict[str, type[Locator]] = {"lga": LGA}
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 
 
 def find(
@@ -106,7 +104,7 @@ def find(
             "old_answers": dict(Counter(a.old_source for a in ranking.answers)),
             "splits": dict(Counter(f.split or "none" for f in chosen)),
         },
-        versions=_versions(),
+        versions=versions(),
         seconds={"find": time.perf_counter() - start},
     )
 
@@ -141,13 +139,3 @@ def choose_facts(facts: Sequence[Fact], split: str, limit: int | None) -> FactSe
     if not len(chosen):
         raise FactError(f"{chosen.source}: no facts to choose on")
     return chosen
-
-
-def _versions() -> dict[str, str]:
-    out = {"golden-layers": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            out[name] = version(name)
-        except PackageNotFoundError:
-            out[name] = "unknown"
-    return out

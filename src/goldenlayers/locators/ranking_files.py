@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from goldenlayers.errors import ResultError
+from goldenlayers.files import write_whole
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, LayerScore, Skipped
 
 FORMAT = "golden-layers ranking"
@@ -52,9 +50,9 @@ def save(ranking: LayerRanking, folder: str | Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         # ranking.json comes last: a folder that has it has the others, of the same run
         return [
-            _whole(folder / PICTURE_NAME, lambda path: ranking.plot(path)),
-            _whole(folder / CSV_NAME, lambda path: _csv(ranking, path)),
-            _whole(folder / JSON_NAME, lambda path: _json(ranking, path)),
+            write_whole(folder / PICTURE_NAME, lambda path: ranking.plot(path)),
+            write_whole(folder / CSV_NAME, lambda path: _csv(ranking, path)),
+            write_whole(folder / JSON_NAME, lambda path: _json(ranking, path)),
         ][::-1]
     except OSError as error:
         raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
@@ -105,26 +103,6 @@ def load(path: str | Path) -> LayerRanking:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ResultError(f"{file}: damaged: {type(error).__name__} {error}") from error
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Write beside `path` and put it in place in one step."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
-    try:
-        write(part)
-        part.chmod(0o666 & ~_umask())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _json(ranking: LayerRanking, path: Path) -> None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldenlayers.facts.fact import Fact
-from goldenlayers.locators.base import Progress, silent
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import context_length
 from goldenlayers.models.text import encode_pairs, encode_prompts, require_vocabulary
 from goldenlayers.passes.greedy import greedy_continuations
+from goldenlayers.progress import Progress, silent
 
+# all but: a point between digits, a minus before a number, plus and hash signs after a letter
+PUNCTUATION = re.compile(r"(?!(?<=\d)\.\d|(?<!\w)-\d|(?<=[^\W\d])[+#]|(?<=\+)\+)[^\w\s]")
 EXTRA_TOKENS = 3  # room for an article or another spelling before the answer is complete
 
 
@@ -81,7 +83,11 @@ def begins_with(text: str, answer: str) -> bool:
 
 
 def normalise(text: str) -> str:
-    """Fold case and width, drop punctuation and a leading article, collapse whitespace."""
+    """Fold case and width, drop punctuation and a leading article, collapse whitespace.
+
+    What tells answers apart stays: a decimal point, a sign before a number, C++ and C#.
+    """
     text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"[^\w\s]", " ", text.replace("'", "").replace("’", ""))
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", text.replace("'", "").replace("’", ""))
+    text = PUNCTUATION.sub(" ", text)
     return re.sub(r"^(?:the|an|a)\s+", "", " ".join(text.split()))

@@ -13,6 +13,9 @@ from typing import Any
 
 from goldenlayers.errors import ModelError
 
+# Where a token stands in its text: first character, and the one after its last.
+Span = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -65,18 +68,32 @@ def encode_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> list[Row]:
     if not pairs:
         return []
     texts, prompts = zip(*(joined(p, a) for p, a in pairs), strict=True)
-    ids, ends = _encode(tokenizer, list(texts))
-    rows = []
-    for text, prompt, row_ids, row_ends in zip(texts, prompts, ids, ends, strict=True):
-        n_prompt = next((i for i, end in enumerate(row_ends) if end > len(prompt)), len(row_ids))
-        if not 0 < n_prompt < len(row_ids):
-            part = "prompt" if n_prompt == 0 else "answer"
-            raise ModelError(
-                f"the tokenizer leaves no token of the {part} in {text!r}; "
-                "is it the tokenizer of this model?"
-            )
-        rows.append(Row(tuple(row_ids), n_prompt))
-    return rows
+    ids, spans = encode_texts(tokenizer, texts)
+    return [
+        Row(row_ids, first_answer_token(text, len(prompt), row_spans))
+        for text, prompt, row_ids, row_spans in zip(texts, prompts, ids, spans, strict=True)
+    ]
+
+
+def first_answer_token(text: str, n_characters: int, spans: Sequence[Span]) -> int:
+    """Return the position of the first token whose span ends after the prompt.
+
+    Args:
+        text: Prompt and answer, for the message.
+        n_characters: Length of the prompt.
+        spans: Character span of each token of `text`.
+
+    Raises:
+        ModelError: If no token of the prompt or of the answer is left.
+    """
+    first = next((i for i, (_, end) in enumerate(spans) if end > n_characters), len(spans))
+    if not 0 < first < len(spans):
+        part = "prompt" if first == 0 else "answer"
+        raise ModelError(
+            f"the tokenizer leaves no token of the {part} in {text!r}; "
+            "is it the tokenizer of this model?"
+        )
+    return first
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[tuple[int, ...]]:
@@ -84,8 +101,7 @@ def encode_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[tuple[int, ..
     require_fast(tokenizer)
     if not prompts:
         return []
-    ids, _ = _encode(tokenizer, [p.rstrip() for p in prompts])
-    return [tuple(row) for row in ids]
+    return encode_texts(tokenizer, [p.rstrip() for p in prompts])[0]
 
 
 def require_vocabulary(model: Any, rows: Iterable[Sequence[int]]) -> None:
@@ -99,16 +115,30 @@ def require_vocabulary(model: Any, rows: Iterable[Sequence[int]]) -> None:
         )
 
 
-def _encode(tokenizer: Any, texts: list[str]) -> tuple[list[list[int]], list[list[int]]]:
-    """Return ids and the end of each token's character span; added end tokens are cut."""
+def encode_texts(
+    tokenizer: Any, texts: Sequence[str]
+) -> tuple[list[tuple[int, ...]], list[tuple[Span, ...]]]:
+    """Tokenise texts as they are; end tokens that the tokenizer adds are cut.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers.
+        texts: At least one.
+
+    Returns:
+        Token ids of each text, and the character span of each token ((0, 0) for added ones).
+
+    Raises:
+        ModelError: If the tokenizer has no offsets.
+    """
+    require_fast(tokenizer)
     encoded = tokenizer(
-        texts,
+        list(texts),
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
         return_attention_mask=False,
         verbose=False,  # the length is checked against the model, not against the tokenizer's guess
     )
-    all_ids, all_ends = [], []
+    all_ids, all_spans = [], []
     for ids, offsets, special in zip(
         encoded["input_ids"],
         encoded["offset_mapping"],
@@ -118,6 +148,6 @@ def _encode(tokenizer: Any, texts: list[str]) -> tuple[list[list[int]], list[lis
         n = len(ids)
         while n and special[n - 1] and offsets[n - 1][0] == offsets[n - 1][1]:
             n -= 1
-        all_ids.append(list(ids[:n]))
-        all_ends.append([end for _, end in offsets[:n]])
-    return all_ids, all_ends
+        all_ids.append(tuple(ids[:n]))
+        all_spans.append(tuple((start, end) for start, end in offsets[:n]))
+    return all_ids, all_spans

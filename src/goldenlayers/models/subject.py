@@ -1,0 +1,111 @@
+"""Where a subject stands in a prompt: found by characters, never by counting tokens.
+
+The subject's last token is the one in which its last character lies, whatever else that token
+holds (a comma, an apostrophe), and however many tokens the tokenizer adds before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from goldenlayers.errors import FactError, ModelError, SettingsError
+from goldenlayers.models.text import Row, encode_texts, first_answer_token, joined
+
+OCCURRENCES = ("last", "first")
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRow(Row):
+    """A row of token ids in which the subject's last token is known.
+
+    Attributes:
+        ids: All token ids.
+        n_prompt: How many of them are prompt; equals len(ids) for a prompt without an answer.
+        subject: Position of the subject's last token, less than `n_prompt`.
+    """
+
+    subject: int
+
+
+def subject_rows(
+    tokenizer: Any,
+    prefixes: Sequence[str],
+    prompt: str,
+    subject: str,
+    answer: str | None,
+    *,
+    occurrence: str = "last",
+) -> list[SubjectRow]:
+    """Tokenise prefix + prompt (+ answer), once per prefix.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers.
+        prefixes: Texts put before the prompt, "" for the bare prompt.
+        prompt: Contains the subject, letter for letter.
+        subject: The subject.
+        answer: Joined to the prompt with a space; None for a prompt alone.
+        occurrence: Which occurrence counts where the prompt has several: "last" or "first".
+
+    Returns:
+        One row per prefix.
+
+    Raises:
+        FactError: If the subject is not in the prompt.
+        SettingsError: If `occurrence` is unknown.
+        ModelError: If the tokenizer has no offsets or leaves nothing of a part.
+    """
+    text, prompt = joined(prompt, answer) if answer is not None else (prompt.rstrip(),) * 2
+    last = subject_end(prompt, subject, occurrence) - 1  # the subject's last character
+    ids, spans = encode_texts(tokenizer, [prefix + text for prefix in prefixes])
+    rows = []
+    for prefix, row_ids, row_spans in zip(prefixes, ids, spans, strict=True):
+        whole = prefix + text
+        n = len(row_ids)
+        if answer is not None:
+            n = first_answer_token(whole, len(prefix) + len(prompt), row_spans)
+        at = len(prefix) + last
+        found = [i for i, (start, end) in enumerate(row_spans[:n]) if start <= at < end]
+        if not found:
+            raise ModelError(
+                f"the tokenizer leaves no token of the subject {subject!r} in {whole!r}; "
+                "is it the tokenizer of this model?"
+            )
+        # several where a character is spelled in bytes: the last of them completes it
+        rows.append(SubjectRow(row_ids, n, found[-1]))
+    return rows
+
+
+def subject_end(prompt: str, subject: str, occurrence: str = "last") -> int:
+    """Return the position after the subject's last character in the prompt.
+
+    Occurrences as whole words come before those inside a longer word ("Ann" in "Ann met Anna").
+
+    Raises:
+        FactError: If the subject is not in the prompt.
+        SettingsError: If `occurrence` is unknown.
+    """
+    if occurrence not in OCCURRENCES:
+        raise SettingsError(f"occurrence {occurrence!r} is unknown; expected last or first")
+    wanted = subject.strip()
+    exact = [m.start() for m in re.finditer(f"(?={re.escape(wanted)})", prompt)] if wanted else []
+    if not exact:
+        raise FactError(
+            f"the subject {subject!r} is not in the prompt {prompt!r}; it must stand there "
+            "letter for letter"
+        )
+    words = [
+        at
+        for at in exact
+        if not (at and _inside(prompt[at - 1], wanted[0]))
+        and not _inside(wanted[-1], prompt[at + len(wanted) : at + len(wanted) + 1])
+    ]
+    found = words or exact
+    return (found[-1] if occurrence == "last" else found[0]) + len(wanted)
+
+
+def _inside(left: str, right: str) -> bool:
+    """Whether two neighbouring characters belong to one word."""
+    return (left.isalnum() or left == "_") and bool(right) and (right.isalnum() or right == "_")
