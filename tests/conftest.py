@@ -8,7 +8,7 @@ import pytest
 import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a hub
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(int(os.environ.get("GL_THREADS", min(2, os.cpu_count() or 1))))
 
 
 @pytest.fixture(scope="session")

@@ -325,6 +325,9 @@ MODELS: dict[str, tuple[Callable[[], torch.nn.Module], str, bool, int, int]] = {
         32,
     ),
 }
+# transformers rounds the attention of these to float32 whatever the model's dtype, so that float64
+# results depend on the order of sums (on padding, caching, the number of threads).
+FLOAT32_INSIDE = {"gptj", "bloom", "gemma2"}
 # The families whose models bring a tokenizer of the SentencePiece kind; the others are byte-level.
 SENTENCEPIECE = {
     "llama",

@@ -13,13 +13,9 @@ from goldenlayers.passes.batches import pair_batches
 from goldenlayers.passes.dots import gradient_dots
 from tests import reference, tiny
 
-# These two models round their attention to float32 whatever the dtype, so their last digits depend
-# on the padding and the order of sums.
-FLOAT32_INSIDE = {"gptj", "bloom"}
-
 
 def tolerance_of(name):
-    return 1e-6 if name in FLOAT32_INSIDE else 1e-9
+    return 1e-6 if name in tiny.FLOAT32_INSIDE else 1e-9
 
 
 def rows_of(tokenizer):
