@@ -1,0 +1,1 @@
+"""Ways to edit: a fact and a layer in, an `Edit` out."""

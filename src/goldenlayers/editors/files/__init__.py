@@ -1,0 +1,1 @@
+"""An edit on disk: one file per format, one record that all of them hold."""

@@ -1,0 +1,247 @@
+"""`edit`: edit facts into a model that is already loaded, and get the edit as a thing."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from goldenlayers.covariance.key import model_kind
+from goldenlayers.covariance.moment import RIDGE, KeyMoment
+from goldenlayers.editors.base import base_of
+from goldenlayers.editors.edit import Edit
+from goldenlayers.editors.fact_rows import fact_rows
+from goldenlayers.editors.protocol import Editor, EditRequest, OnStep, Solver, ignore_step
+from goldenlayers.editors.rome import ROME, RROME
+from goldenlayers.editors.templates import Templates, make_templates
+from goldenlayers.editors.which_layer import resolve_layer
+from goldenlayers.errors import FactError, SettingsError
+from goldenlayers.facts.fact import Fact
+from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.models.causal import require_causal
+from goldenlayers.models.guard import untouched
+from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.sites import EditSite
+from goldenlayers.progress import Progress, silent
+from goldenlayers.versions import versions
+
+EDITORS: dict[str, type[Editor]] = {"r-rome": RROME, "rome": ROME}
+# what scored best on the bundled proxy facts, and without a covariance: docs/editing.md
+TEMPLATES = "short"
+
+
+def edit(
+    model: Any,
+    tokenizer: Any,
+    facts: Fact | Iterable[Fact],
+    layer: int | str | LayerRanking = "auto",
+    editor: str = "r-rome",
+    *,
+    templates: str | Sequence[str] | Templates = TEMPLATES,
+    covariance: Mapping[int, KeyMoment] | None = None,
+    site: str | None = None,
+    seed: int = 0,
+    identity: ModelIdentity | None = None,
+    progress: Progress = silent,
+    on_step: OnStep = ignore_step,
+    **settings: Any,
+) -> Edit:
+    """Compute an edit. The model is returned bit for bit as it came; `Edit.apply` changes it.
+
+    Args:
+        model: A causal language model of transformers.
+        tokenizer: Its fast tokenizer.
+        facts: One fact or several; several are edited one after another, each into the model as
+            the ones before left it.
+        layer: The layer to edit; a ranking, whose golden layer is taken; or "auto": LGA on the
+            bundled proxy facts. To choose on facts of your own, call `goldenlayers.find` and give
+            its ranking.
+        editor: "r-rome" or "rome".
+        templates: "published", "short", "bare", prefixes of your own, or finished `Templates`
+            (which saves writing them anew for each call).
+        covariance: None for none, or what `goldenlayers.key_covariance` returns: a mapping from
+            layer to the moment of its keys.
+        site: Qualified name of the edit site with "{}" for the layer, if structure does not tell.
+        seed: Seed of the templates.
+        identity: Which model this is, if it is known better than from the model itself.
+        progress: Called with stage, facts done and facts in total.
+        on_step: Called after each evaluation of a value's loss, with the step and delta (d_out,).
+        **settings: Settings of the editor; see `goldenlayers.RROME`.
+
+    Returns:
+        The edit. `outcomes` says per fact whether it converged, and the loss reached.
+
+    Raises:
+        SettingsError: If a setting is unknown or out of range, there is no such layer, or the
+            ranking or the covariance is of another model.
+        FactError: If there are no facts, two have one identifier, or one cannot be edited.
+        SiteError: If the edit site cannot be found.
+        ModelError: If the model is not causal, or the tokenizer is not its own.
+        EditError: If no finite update exists.
+
+    Example:
+        >>> edit = goldenlayers.edit(model, tokenizer, fact, layer=8)
+        >>> with edit.applied(model):
+        ...     model.generate(...)
+        >>> edit.save("paris.safetensors")
+    """
+    start = time.perf_counter()
+    chosen_editor = make_editor(editor, **settings)
+    wanted = checked(facts, seed)
+    at, chosen_by = resolve_layer(model, tokenizer, layer, site, seed, progress)
+    moments = moments_of(covariance, at, model, tokenizer)
+    with untouched(model):
+        require_causal(model)
+        made = make_templates(model, tokenizer, templates, seed=seed)
+        solvers = solvers_of(moments, chosen_editor)
+        result = chosen_editor.edit(
+            EditRequest(
+                model, tokenizer, wanted, [at], made, solvers, progress=progress, on_step=on_step
+            )
+        )
+    return Edit(
+        editor=editor,
+        updates=result.updates,
+        outcomes=result.outcomes,
+        settings=describe(chosen_editor, at, made, moments, site, seed)
+        | {"layer_chosen_by": chosen_by},
+        base=base_of(model, [u.name for u in result.updates], identity or identify(model)),
+        versions=versions(),
+        seconds={"edit": time.perf_counter() - start},
+    )
+
+
+def make_editor(name: str, **settings: Any) -> Editor:
+    """Return the editor of that name with those settings.
+
+    Raises:
+        SettingsError: If the editor or a setting is unknown, or a value out of range.
+    """
+    if name not in EDITORS:
+        raise SettingsError(f"editor {name!r} is unknown; expected one of {', '.join(EDITORS)}")
+    known = [f.name for f in fields(EDITORS[name])]
+    unknown = [s for s in settings if s not in known]
+    if unknown:
+        raise SettingsError(
+            f"editor {name!r} has no setting {unknown[0]!r}; it has {', '.join(known)}"
+        )
+    return EDITORS[name](**settings)
+
+
+def checked(facts: Fact | Iterable[Fact], seed: int = 0) -> tuple[Fact, ...]:
+    """Return the facts to edit as a tuple.
+
+    Raises:
+        FactError: If there are none, something else is among them, or two have one identifier.
+        SettingsError: If the seed is not a number of 0 or more.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise SettingsError(f"seed {seed!r}: expected a whole number, 0 or more")
+    if isinstance(facts, str | Mapping) or not isinstance(facts, Fact | Iterable):
+        raise FactError(
+            f"facts: found a {type(facts).__name__}; expected a goldenlayers.Fact, or several, "
+            "such as goldenlayers.read_facts returns"
+        )
+    wanted = (facts,) if isinstance(facts, Fact) else tuple(facts)
+    for fact in wanted:
+        if not isinstance(fact, Fact):
+            raise FactError(
+                f"facts: found a {type(fact).__name__} among them; expected goldenlayers.Fact only"
+            )
+    if not wanted:
+        raise FactError("no facts to edit")
+    for fact in wanted:
+        for name in ("subject", "prompt", "target_new"):
+            if not getattr(fact, name).strip():
+                raise FactError(f"fact {fact.id!r}: its {name} is empty; expected a text")
+    fact_id, count = Counter(fact.id for fact in wanted).most_common(1)[0]
+    if count > 1:
+        raise FactError(f"two facts have the id {fact_id!r}; ids must be unique")
+    return wanted
+
+
+def require_editable(
+    model: Any, tokenizer: Any, facts: Iterable[Fact], editor: Editor, templates: Templates
+) -> None:
+    """Tokenise facts as the editor will: a bad one must not be found an hour in.
+
+    Raises:
+        FactError: If a fact cannot be edited, such as one that is too long for the model's context.
+        ModelError: If the tokenizer is not the model's.
+    """
+    occurrence = getattr(editor, "occurrence", "last")
+    for fact in facts:
+        fact_rows(model, tokenizer, fact, templates.prefixes, occurrence=occurrence)
+
+
+def describe(
+    editor: Editor,
+    at: EditSite,
+    templates: Templates,
+    moments: Mapping[int, KeyMoment],
+    site: str | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the settings of an edit, ready for JSON."""
+    covariance = {
+        str(layer): {"of": dict(m.key), "tokens": m.tokens} for layer, m in moments.items()
+    }
+    return asdict(editor) | {
+        "layers": [at.layer],
+        "site": site,
+        "templates": {
+            "kind": templates.kind,
+            "seed": templates.seed,
+            "prefixes": list(templates.prefixes),
+        },
+        "covariance": covariance or None,
+        "seed": seed,
+    }
+
+
+def solvers_of(moments: Mapping[int, KeyMoment], editor: Editor) -> dict[int, Solver]:
+    """Factor the covariances, with the editor's ridge."""
+    return {n: m.solver(getattr(editor, "ridge", RIDGE)) for n, m in moments.items()}
+
+
+def moments_of(
+    covariance: Mapping[int, KeyMoment] | None, at: EditSite, model: Any, tokenizer: Any
+) -> dict[int, KeyMoment]:
+    """Return the moment of a site's keys by layer; empty where no covariance is used.
+
+    The moments of the unedited model serve its edited versions too, as published, so the weights
+    are not compared; architecture, configuration, tokenizer and site are.
+
+    Raises:
+        SettingsError: If the covariance lacks the layer, or is of another model.
+    """
+    if covariance is None:
+        return {}
+    if not isinstance(covariance, Mapping):
+        raise SettingsError(
+            f"covariance: found a {type(covariance).__name__}; expected None or a mapping from "
+            "layer to its moment, as goldenlayers.key_covariance returns"
+        )
+    try:
+        moment = covariance[at.layer]
+    except KeyError:
+        raise SettingsError(
+            f"the covariance has no layer {at.layer}; compute it with "
+            f"key_covariance(..., layers=[{at.layer}])"
+        ) from None
+    if moment.width != at.d_in:
+        raise SettingsError(
+            f"the covariance of layer {at.layer} is {moment.width} wide, the keys of {at.name!r} "
+            f"{at.d_in}; it is of another model"
+        )
+    made_on, now = moment.key.get("model", {}), model_kind(model, tokenizer)
+    other = [name for name, value in now.items() if made_on.get(name, value) != value]
+    if moment.site != at.name or other:
+        what = f"its {other[0]} differs" if other else f"it is of {moment.site!r}, not {at.name!r}"
+        raise SettingsError(
+            f"the covariance of layer {at.layer} is of another model: {what}; compute it with "
+            "key_covariance on this one"
+        )
+    return {at.layer: moment}

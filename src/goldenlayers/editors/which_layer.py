@@ -1,0 +1,78 @@
+"""Which layer is edited: a number, the golden layer of a ranking, or what LGA finds."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from goldenlayers.errors import SettingsError
+from goldenlayers.facts.bundled import bundled_facts
+from goldenlayers.locators.find import find
+from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.models.sites import EditSite, choose_layers, find_sites
+from goldenlayers.progress import Progress, silent
+
+
+def resolve_layer(
+    model: Any,
+    tokenizer: Any,
+    layer: int | str | LayerRanking,
+    site: str | None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> tuple[EditSite, str]:
+    """Return the edit site that `layer` means, see `edit`, and a word on who chose it.
+
+    Raises:
+        SettingsError: If there is no such layer, or the ranking is of another model.
+        SiteError: If the edit site cannot be found.
+    """
+    sites = find_sites(model, site)
+    if isinstance(layer, LayerRanking):
+        return _golden(layer, model, sites), _by(layer)
+    if isinstance(layer, str) and layer == "auto":
+        ranking = find(model, tokenizer, bundled_facts(), site=site, seed=seed, progress=progress)
+        return choose_layers(sites, [ranking.golden])[0], _by(ranking)
+    try:
+        number = None if isinstance(layer, bool | str) else operator.index(layer)
+    except TypeError:
+        number = None
+    if number is None:
+        raise SettingsError(f"layer {layer!r}: expected a number, a ranking or 'auto'")
+    return choose_layers(sites, [number])[0], "given"
+
+
+def _by(ranking: LayerRanking) -> str:
+    facts = ranking.facts if isinstance(ranking.facts, Mapping) else {}
+    n = len(ranking.answers)
+    source = facts.get("source") or "facts of its own"
+    return f"{ranking.method} on {n} fact{'' if n == 1 else 's'} of {source}"
+
+
+def _golden(ranking: LayerRanking, model: Any, sites: Sequence[EditSite]) -> EditSite:
+    """Return the golden layer's site, after a look whether the ranking is of this model."""
+    known = {s.layer: s for s in sites}
+    settings = ranking.settings if isinstance(ranking.settings, Mapping) else {}
+    told = ranking.model if isinstance(ranking.model, Mapping) else {}
+    what = f"the ranking is of another model, {told.get('title') or 'one without a name'}"
+    advice = "rank the layers of this model (golden-layers find), or name the layer itself"
+    parameters, mine = told.get("parameters"), sum(p.numel() for p in model.parameters())
+    if parameters and parameters != mine:
+        raise SettingsError(f"{what}: it has {parameters} weights, this model has {mine}; {advice}")
+    names = settings.get("sites")
+    for scored, name in zip(ranking.layers, names if isinstance(names, list) else (), strict=False):
+        found = known.get(scored.layer)
+        if found is None or found.name != name:
+            raise SettingsError(
+                f"{what}, or of another edit site: it has {name!r} at layer {scored.layer}, "
+                f"expected {found.name if found else 'no such layer'!r}; give the same site to "
+                f"both, or {advice}"
+            )
+    golden = ranking.golden
+    if isinstance(golden, bool) or not isinstance(golden, int) or golden not in known:
+        raise SettingsError(
+            f"{what}: its golden layer is {golden!r}, this model has layers {min(known)} to "
+            f"{max(known)}; {advice}"
+        )
+    return known[golden]
