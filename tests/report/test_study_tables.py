@@ -1,0 +1,99 @@
+"""Tables of many edits: every number is there, and nothing is cut at 80 columns."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from rich.console import Console
+
+from goldenlayers.editors.edit import Outcome
+from goldenlayers.metrics.evaluation import Evaluation, FactScores
+from goldenlayers.metrics.scores import OF_A_FACT
+from goldenlayers.report.study_tables import layers_table, sequences_table
+from goldenlayers.study.each import EditedLayer, EditedLayers
+from goldenlayers.study.sequence import EditSequence, Milestone
+from tests import tiny
+
+
+def outcome(took=True):
+    status = "converged" if took else "unreached"
+    return Outcome(tiny.FACTS[0], (1,), status, "", 1.0, 0.1, took)
+
+
+def layer(number, *rows, took=1):
+    facts = [
+        FactScores(str(i), {n: row.get(n) for n in OF_A_FACT}, dict.fromkeys(OF_A_FACT))
+        for i, row in enumerate(rows)
+    ]
+    outcomes = tuple(outcome(i < took) for i in range(len(rows)))
+    return EditedLayer(number, Evaluation(tuple(facts)), outcomes, {"edit": 3.0, "score": 1.0})
+
+
+def printed(table, width):
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().splitlines()
+
+
+LOW = {"rewrite": 0.5, "generated_rewrite": 0.0, "locality": 0.25, "fluency": 5.125}
+HIGH = {"rewrite": 1.0, "generated_rewrite": 1.0, "locality": 0.75, "fluency": 6.125}
+
+
+def test_by_layer():
+    result = EditedLayers((layer(4, LOW, LOW, took=0), layer(28, LOW, HIGH)), {})
+    wide = printed(layers_table(result), 100)
+    assert [" ".join(line.split()) for line in wide] == [
+        "gene- gene- porta- s/",
+        "layer took rewrite rated rephrase rated locality bility mean fluency edit",
+        "4 0/2 50.0±0.0 0.0±0.0 – – 25.0±0.0 – 37.5±0.0 5.12±0.00 1.5",
+        "28 1/2 75.0±25.0 50.0±50.0 – – 50.0±25.0 – 62.5±25.0 5.62±0.50 1.5",
+    ]
+    narrow = printed(layers_table(result, 80), 80)
+    assert " ".join(narrow[3].split()) == "28 1/2 75±25 50±50 – – 50±25 – 62±25 5.62±0.50 1.5"
+
+
+def test_one_fact_has_no_standard_error():
+    (line,) = printed(layers_table(EditedLayers((layer(0, HIGH),), {})), 100)[2:]
+    assert "±" not in line
+    assert line.split()[:3] == ["0", "1/1", "100.0"]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_nothing_is_cut(width):
+    # as wide as it comes: a hundred layers and facts, spreads of two digits before the point
+    names = [n for n in OF_A_FACT if n not in ("fluency", "nll_new")]
+    rows = [
+        dict.fromkeys(names, v) | {"fluency": f, "nll_new": 1.0}
+        for v, f in [(0.0, 2.0), (1.0, 6.0)] * 50
+    ]
+    result = EditedLayers((layer(111, *rows, took=100), layer(5, *rows[1:2])), {})
+    lines = printed(layers_table(result, width), width)
+    assert "…" not in "".join(lines)
+    assert max(map(len, lines)) <= width
+    assert lines[2].count("±") == 8
+
+
+def milestone(edits, **scores):
+    return Milestone(edits, scores, 1.25 if edits else 1.0, 0.5 if edits else 0.0, edits)
+
+
+def test_sequences():
+    names = ("rewrite", "rephrase", "locality", "portability", "mean")
+    full = milestone(100, **dict.fromkeys(names, 1.0), fluency=6.0)
+    broken = Milestone(100, {"rewrite": 0.0, "mean": 0.0}, 4.2e17, math.inf, 7)
+    sequences = [
+        EditSequence("r-rome", 4, (milestone(0, rewrite=0.125), full), ()),
+        EditSequence("rome", 4, (milestone(0, rewrite=0.125), broken), ()),
+    ]
+    lines = printed(sequences_table(sequences), 80)
+    assert "…" not in "".join(lines)
+    assert [" ".join(line.split()) for line in lines if line.strip()] == [
+        "porta- |W| largest",
+        "editor edits took rewrite rephrase locality bility mean fluency growth |dW|",
+        "r-rome 0 0 12.5 – – – – – 1.00 0.00",
+        "r-rome 100 100 100.0 100.0 100.0 100.0 100.0 6.00 1.25 0.50",
+        "rome 0 0 12.5 – – – – – 1.00 0.00",
+        "rome 100 7 0.0 – – – 0.0 – 4e+17 inf",
+    ]
