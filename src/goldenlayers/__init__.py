@@ -3,7 +3,9 @@
 >>> import goldenlayers as gl
 >>> loaded = gl.load_model("bundled")
 >>> ranking = gl.find(loaded.model, loaded.tokenizer, gl.bundled_facts())
->>> ranking.golden
+>>> edit = gl.edit(loaded.model, loaded.tokenizer, gl.bundled_facts()[0], layer=ranking)
+>>> with edit.applied(loaded.model):
+...     gl.evaluate(loaded.model, loaded.tokenizer, gl.bundled_facts()[:1])
 
 Names are imported when they are used, so that `golden-layers --help` need not wait for torch.
 """
@@ -16,7 +18,14 @@ from typing import TYPE_CHECKING
 from goldenlayers._version import __version__
 
 if TYPE_CHECKING:
+    from goldenlayers.covariance.compute import key_covariance
+    from goldenlayers.covariance.covariances import Covariances
+    from goldenlayers.editors.edit import Edit
+    from goldenlayers.editors.rome import ROME, RROME
+    from goldenlayers.editors.run import edit
+    from goldenlayers.editors.templates import Templates, make_templates
     from goldenlayers.errors import (
+        EditError,
         FactError,
         GoldenLayersError,
         LocatorError,
@@ -36,10 +45,24 @@ if TYPE_CHECKING:
     from goldenlayers.locators.find import find
     from goldenlayers.locators.lga import LGA
     from goldenlayers.locators.ranking import LayerRanking, LayerScore
+    from goldenlayers.metrics.baseline import Baseline, baseline
+    from goldenlayers.metrics.evaluate import evaluate
+    from goldenlayers.metrics.evaluation import Evaluation
     from goldenlayers.models.load import LoadedModel, load_model
     from goldenlayers.models.sites import EditSite, find_sites
+    from goldenlayers.study.each import edit_each
+    from goldenlayers.study.sequence import edit_sequence
 
 _WHERE = {
+    "key_covariance": "goldenlayers.covariance.compute",
+    "Covariances": "goldenlayers.covariance.covariances",
+    "Edit": "goldenlayers.editors.edit",
+    "ROME": "goldenlayers.editors.rome",
+    "RROME": "goldenlayers.editors.rome",
+    "edit": "goldenlayers.editors.run",
+    "Templates": "goldenlayers.editors.templates",
+    "make_templates": "goldenlayers.editors.templates",
+    "EditError": "goldenlayers.errors",
     "FactError": "goldenlayers.errors",
     "GoldenLayersError": "goldenlayers.errors",
     "LocatorError": "goldenlayers.errors",
@@ -57,15 +80,28 @@ _WHERE = {
     "LGA": "goldenlayers.locators.lga",
     "LayerRanking": "goldenlayers.locators.ranking",
     "LayerScore": "goldenlayers.locators.ranking",
+    "Baseline": "goldenlayers.metrics.baseline",
+    "baseline": "goldenlayers.metrics.baseline",
+    "evaluate": "goldenlayers.metrics.evaluate",
+    "Evaluation": "goldenlayers.metrics.evaluation",
     "LoadedModel": "goldenlayers.models.load",
     "load_model": "goldenlayers.models.load",
     "EditSite": "goldenlayers.models.sites",
     "find_sites": "goldenlayers.models.sites",
+    "edit_each": "goldenlayers.study.each",
+    "edit_sequence": "goldenlayers.study.sequence",
 }
 
 __all__ = [
     "LGA",
+    "ROME",
+    "RROME",
+    "Baseline",
+    "Covariances",
+    "Edit",
+    "EditError",
     "EditSite",
+    "Evaluation",
     "Fact",
     "FactError",
     "FactSet",
@@ -80,11 +116,19 @@ __all__ = [
     "ResultError",
     "SettingsError",
     "SiteError",
+    "Templates",
     "__version__",
+    "baseline",
     "bundled_facts",
+    "edit",
+    "edit_each",
+    "edit_sequence",
+    "evaluate",
     "find",
     "find_sites",
+    "key_covariance",
     "load_model",
+    "make_templates",
     "read_facts",
 ]
 

@@ -10,48 +10,31 @@ from typing import Annotated
 
 import typer
 
-from goldenlayers.cli import console
+from goldenlayers.cli import console, options
 from goldenlayers.errors import SettingsError
 
-WHAT, HOW, RESULT = "What", "How the layer is chosen", "Result"
+HOW = "How the layer is chosen"
 
 
 def command(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="'bundled' (SmolLM2-135M-Instruct), a model folder, a .gguf file, or a hub name.",
-            rich_help_panel=WHAT,
-        ),
-    ] = "bundled",
-    facts: Annotated[
-        str,
-        typer.Option(help="'bundled', or a facts file (.jsonl or .csv).", rich_help_panel=WHAT),
-    ] = "bundled",
+    model: options.Model = "bundled",
+    facts: options.Facts = "bundled",
     split: Annotated[
         str,
         typer.Option(
             help="Facts to choose on: proxy, test, all; auto is proxy where the file marks any.",
-            rich_help_panel=WHAT,
+            rich_help_panel=options.WHAT,
         ),
     ] = "auto",
-    limit: Annotated[
-        int | None, typer.Option(help="Use the first N facts only.", rich_help_panel=WHAT)
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Set bad records aside.", rich_help_panel=WHAT)
-    ] = False,
+    limit: options.Limit = None,
+    skip_bad: options.SkipBad = False,
     layers: Annotated[
         str | None,
-        typer.Option(help="Layers to choose among, such as 5-20 or 3,5,8.", rich_help_panel=WHAT),
-    ] = None,
-    site: Annotated[
-        str | None,
         typer.Option(
-            help='Name of the edit site, such as "model.layers.{}.mlp.down_proj".',
-            rich_help_panel=WHAT,
+            help="Layers to choose among, such as 5-20 or 3,5,8.", rich_help_panel=options.WHAT
         ),
     ] = None,
+    site: options.Site = None,
     method: Annotated[
         str,
         typer.Option(help="lga: layer gradient analysis.", rich_help_panel=HOW),
@@ -90,34 +73,17 @@ def command(
         int,
         typer.Option(help="Tokens in a batch; lower it if memory is short.", rich_help_panel=HOW),
     ] = 512,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1 …", rich_help_panel=HOW)
-    ] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(
-            help="auto (float32 on a CPU), float32, bfloat16, float16, float64.",
-            rich_help_panel=HOW,
-        ),
-    ] = "auto",
-    revision: Annotated[
-        str | None, typer.Option(help="Revision of a hub model.", rich_help_panel=WHAT)
-    ] = None,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option(
-            "--trust-remote-code",
-            help="Run code that comes with the model; only from sources you trust.",
-            rich_help_panel=WHAT,
-        ),
-    ] = False,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     out: Annotated[
-        Path, typer.Option(help="Folder for the result files.", rich_help_panel=RESULT)
+        Path, typer.Option(help="Folder for the result files.", rich_help_panel=options.RESULT)
     ] = Path("golden-layers-out"),
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", help="Print ranking.json to standard output.", rich_help_panel=RESULT
+            "--json", help="Print ranking.json to standard output.", rich_help_panel=options.RESULT
         ),
     ] = False,
 ) -> None:
@@ -136,12 +102,11 @@ def command(
       golden-layers find --model ./my-model --confidence 0.9 --json
     """
     start = time.perf_counter()
-    _check_out(out)
+    options.check_out(out)
     width = _fence(fence)
     with console.working("starting"):
         from goldenlayers.facts import bundled_facts, read_facts
         from goldenlayers.locators.find import choose_facts, find, make_locator
-        from goldenlayers.models.load import load_model
         from goldenlayers.report.summary import summary_lines
         from goldenlayers.report.table import ranking_table
 
@@ -156,15 +121,7 @@ def command(
     make_locator(method, **settings)  # a wrong setting must not wait for the model to load
     chosen = bundled_facts() if facts == "bundled" else read_facts(facts, skip_bad=skip_bad)
     choose_facts(chosen, split, limit)  # the same for a wrong split or limit
-    with console.working(f"loading {model}"):
-        loaded = load_model(
-            model,
-            device=device,
-            dtype=dtype,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            say=console.say,
-        )
+    loaded = options.load(model, device, dtype, revision, trust_remote_code)
     load_seconds = time.perf_counter() - start
     with console.StageProgress() as progress:
         ranking = find(
@@ -199,19 +156,3 @@ def _fence(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise SettingsError(f"--fence {text!r}: expected a number of 0 or more, or none") from None
-
-
-def _check_out(out: Path) -> None:
-    """Refuse a place that cannot be written before any work is done; make nothing yet."""
-    import os
-
-    place = out
-    try:
-        while not place.exists() and place != place.parent:
-            place = place.parent
-    except OSError as error:  # a name that the file system does not take
-        raise SettingsError(f"--out {out}: {error.strerror}") from error
-    if not place.is_dir():
-        raise SettingsError(f"--out {out}: {place} is a file; expected a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise SettingsError(f"--out {out}: {place} cannot be written; choose another folder")

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from goldenlayers._version import __version__
-from goldenlayers.cli import facts, find, inspect
+from goldenlayers.cli import (
+    apply,
+    covariance,
+    easyedit,
+    edit,
+    evaluate,
+    facts,
+    find,
+    inspect,
+    revert,
+)
 from goldenlayers.cli.console import err, paragraphs
 from goldenlayers.errors import GoldenLayersError
 
@@ -21,17 +33,40 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help=(
-        "Find which layer of a language model to edit.\n\n"
+        "Find which layer of a language model to edit, edit it there, and show that it worked.\n\n"
         "Start with [bold]golden-layers find[/bold]: it needs no argument and uses the bundled "
-        "model and facts."
+        "model and facts. Then [bold]golden-layers edit[/bold]."
     ),
 )
+
+
+class _Stopped(BaseException):
+    """Ctrl-C, in a guise that typer lets through: it would end without a word."""
+
+
+def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt:
+            raise _Stopped from None
+
+    return run
+
+
 for name, command in (
     ("find", find.command),
     ("inspect", inspect.command),
     ("facts", facts.command),
+    ("edit", edit.command),
+    ("evaluate", evaluate.command),
+    ("easyedit", easyedit.command),
+    ("apply", apply.command),
+    ("revert", revert.command),
+    ("covariance", covariance.command),
 ):
-    app.command(name, help=paragraphs(command))(command)
+    app.command(name, help=paragraphs(command))(_stoppable(command))
 
 
 def _print_version(value: bool) -> None:
@@ -60,7 +95,7 @@ def main() -> None:
     except GoldenLayersError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Stopped):
         err.print("[bold]stopped[/], nothing was written", highlight=False)
         sys.exit(130)
 

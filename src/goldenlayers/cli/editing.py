@@ -1,0 +1,131 @@
+"""What the subcommands that edit share: settings, facts, the layer, the covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from goldenlayers.cli import console
+from goldenlayers.errors import SettingsError
+
+if TYPE_CHECKING:
+    from goldenlayers.covariance.covariances import Covariances
+    from goldenlayers.editors.protocol import Editor
+    from goldenlayers.editors.templates import Templates
+    from goldenlayers.facts.read import FactSet
+    from goldenlayers.locators.ranking import LayerRanking
+    from goldenlayers.models.load import LoadedModel
+    from goldenlayers.progress import Progress
+
+
+def check(
+    editors: Sequence[str],
+    settings: Mapping[str, Any],
+    templates: str,
+    covariance: str,
+    seed: int,
+) -> list[Editor]:
+    """Refuse wrong settings before anything is loaded; return the editors."""
+    from goldenlayers.editors.run import make_editor
+    from goldenlayers.editors.templates import KINDS
+
+    made = [make_editor(name, **settings) for name in editors]
+    if templates not in KINDS:
+        raise SettingsError(f"--templates {templates!r}: expected one of {', '.join(KINDS)}")
+    if seed < 0:
+        raise SettingsError(f"--seed {seed}: expected 0 or more")
+    if covariance != "none":
+        from goldenlayers.covariance.texts import TextFile, text_source
+
+        source = text_source(covariance, seed)
+        if isinstance(source, TextFile) and not source.path.is_file():
+            raise SettingsError(
+                f"--covariance {covariance!r}: no such file; expected none, model, a text file, or "
+                "hub:owner/name"
+            )
+    return made
+
+
+def read(facts: str, skip_bad: bool) -> FactSet:
+    """Read the facts that --facts names."""
+    from goldenlayers.facts import bundled_facts, read_facts
+
+    return bundled_facts() if facts == "bundled" else read_facts(facts, skip_bad=skip_bad)
+
+
+def to_edit(facts: FactSet, split: str, limit: int | None) -> FactSet:
+    """Return the facts to edit or to score; auto is the test facts where any are marked."""
+    from goldenlayers.locators.find import choose_facts
+
+    if split == "auto":
+        split = "test" if any(f.split == "test" for f in facts) else "all"
+    return choose_facts(facts, split, limit)
+
+
+def templates_for(
+    loaded: LoadedModel, facts: FactSet, editor: Editor, kind: str, seed: int
+) -> Templates:
+    """Let the model write its templates, and refuse facts that cannot be edited with them."""
+    from goldenlayers.editors.run import require_editable
+    from goldenlayers.editors.templates import make_templates
+
+    with console.working("the model writes templates"):
+        made = make_templates(loaded.model, loaded.tokenizer, kind, seed=seed)
+        require_editable(loaded.model, loaded.tokenizer, facts, editor, made)
+    return made
+
+
+def find_layer(
+    loaded: LoadedModel, facts: FactSet, site: str | None, seed: int, progress: Progress
+) -> LayerRanking:
+    """Run LGA on the proxy facts of `facts`, or on the bundled ones where none are marked."""
+    from goldenlayers.facts import bundled_facts
+    from goldenlayers.locators.find import find
+
+    return find(
+        loaded.model,
+        loaded.tokenizer,
+        facts if any(f.split == "proxy" for f in facts) else bundled_facts(),
+        site=site,
+        split="proxy",
+        seed=seed,
+        identity=loaded.identity,
+        progress=progress,
+    )
+
+
+def key_moments(
+    text: str,
+    loaded: LoadedModel,
+    layers: Sequence[int],
+    site: str | None,
+    seed: int,
+    progress: Progress,
+) -> Covariances | None:
+    """Return the covariance that --covariance asks for, from disk where it was made before."""
+    if text == "none":
+        return None
+    from goldenlayers.covariance.compute import key_covariance
+
+    return key_covariance(
+        loaded.model,
+        loaded.tokenizer,
+        list(layers),
+        site=site,
+        text=text,
+        seed=seed,
+        say=console.say,
+        progress=progress,
+    )
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell about what is written already: a Ctrl-C here must not say that nothing was."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

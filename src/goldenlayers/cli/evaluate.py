@@ -1,0 +1,294 @@
+"""`golden-layers evaluate`: how good a model is on facts, with and without edits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from goldenlayers.cli import console, editing, evaluation_results, options
+from goldenlayers.errors import SettingsError
+
+if TYPE_CHECKING:
+    from goldenlayers.editors.edit import Edit
+    from goldenlayers.facts.read import FactSet
+    from goldenlayers.metrics.evaluation import Evaluation
+    from goldenlayers.models.load import LoadedModel
+    from goldenlayers.study.sequence import EditSequence
+
+WITH = "With an edit"
+# options that only --layers has a use for
+OF_EDITING = (
+    "site", "editor", "templates", "covariance", "lr", "steps", "weight_decay",
+    "clamp", "kl_factor", "value_from", "ridge", "occurrence", "stop_loss", "converged_below",
+)  # fmt: skip
+
+
+def command(
+    ctx: typer.Context,
+    model: options.Model = "bundled",
+    facts: options.Facts = "bundled",
+    split: Annotated[
+        str,
+        typer.Option(
+            help="Facts to score on: test, proxy, all; auto is test where the file marks any.",
+            rich_help_panel=options.WHAT,
+        ),
+    ] = "auto",
+    limit: options.Limit = None,
+    skip_bad: options.SkipBad = False,
+    edits: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--edit",
+            help="Score with this edit on (a delta file or a folder); several compose.",
+            rich_help_panel=WITH,
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead: edit each fact alone at each of these layers, score it, undo it: 4,8 or "
+            "0-28; auto is the golden layer by LGA on the proxy facts.",
+            rich_help_panel=WITH,
+        ),
+    ] = None,
+    sequential: Annotated[
+        bool,
+        typer.Option(
+            "--sequential",
+            help="With one layer: edit the facts one after another instead, and score all facts so "
+            "far; several editors with commas.",
+            rich_help_panel=WITH,
+        ),
+    ] = False,
+    every: Annotated[
+        int, typer.Option(help="Edits between two scorings.", rich_help_panel=WITH)
+    ] = 10,
+    site: options.Site = None,
+    editor: options.EditorName = "r-rome",
+    templates: options.TemplateKind = options.TEMPLATES,
+    covariance: options.Covariance = options.COVARIANCE,
+    lr: options.LearningRate = None,
+    steps: options.Steps = None,
+    weight_decay: options.WeightDecay = None,
+    clamp: options.Clamp = None,
+    kl_factor: options.KLFactor = None,
+    value_from: options.ValueFrom = options.VALUE_FROM,
+    ridge: options.Ridge = 0.1,
+    occurrence: options.Occurrence = "last",
+    stop_loss: options.StopLoss = 0.05,
+    converged_below: options.ConvergedBelow = 0.6931,
+    seed: Annotated[
+        int, typer.Option(help="Seed of all sampling.", rich_help_panel=options.HOW)
+    ] = 0,
+    generate: Annotated[
+        bool, typer.Option(help="Compute generated scores.", rich_help_panel=options.HOW)
+    ] = True,
+    fluency: Annotated[
+        bool,
+        typer.Option(help="Measure fluency, the slowest score.", rich_help_panel=options.HOW),
+    ] = True,
+    fluency_facts: Annotated[
+        int | None,
+        typer.Option(
+            help="With --layers: measure fluency on the first N facts only.",
+            rich_help_panel=options.HOW,
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the result.", rich_help_panel=options.RESULT)
+    ] = Path("golden-layers-evaluation"),
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the summary to standard output.", rich_help_panel=options.RESULT
+        ),
+    ] = False,
+) -> None:
+    """Score a model on facts: rewrite, rephrase, locality, portability, fluency.
+
+    Teacher-forced scores, as papers report them, stand beside generated ones, which are what a user
+    would see; each mean has its standard error, and every raw output is kept. The unedited model is
+    asked once per fact, whatever is compared with it.
+
+    Try:
+
+      golden-layers evaluate --model ./my-model --facts my_facts.jsonl
+
+      golden-layers evaluate --facts my_facts.jsonl --edit golden-layers-edit/edit.safetensors
+
+      golden-layers evaluate --limit 60 --layers auto,0,9,14,20,28
+
+      golden-layers evaluate --split all --limit 100 --layers auto --sequential --editor r-rome,rome
+    """
+    options.check_out(out)
+    settings: dict[str, Any] = {
+        "lr": lr, "steps": steps, "weight_decay": weight_decay, "clamp": clamp,
+        "kl_factor": kl_factor, "value_from": value_from, "ridge": ridge,
+        "occurrence": occurrence, "stop_loss": stop_loss, "converged_below": converged_below,
+    }  # fmt: skip
+    editors = _check(ctx, edits, layers, sequential, editor, every)
+    editing.check(editors, settings, templates, covariance, seed)
+    with console.working("starting"):
+        from goldenlayers.editors.edit import Edit
+
+        evaluation_results.require_place(out, layers is not None, sequential)
+    edit = Edit.compose([Edit.load(path) for path in edits]) if edits else None
+    source = editing.read(facts, skip_bad)
+    chosen = editing.to_edit(source, split, limit)
+    loaded = options.load(model, device, dtype, revision, trust_remote_code)
+    with console.StageProgress() as progress:
+        if layers is None:
+            result: Any = _evaluated(loaded, chosen, edit, generate, fluency, seed, progress)
+        else:
+            numbers = _layers(layers, loaded, source, site, seed, progress)
+            shared = {
+                "templates": templates,
+                "covariance": editing.key_moments(
+                    covariance, loaded, numbers, site, seed, progress
+                ),
+                "site": site,
+                "fluency": fluency,
+                "seed": seed,
+                "identity": loaded.identity,
+                "progress": progress,
+            } | settings
+            if sequential:
+                result = _sequences(loaded, chosen, numbers, editors, every, shared)
+            else:
+                from goldenlayers.study.each import edit_each
+
+                result = edit_each(
+                    loaded.model, loaded.tokenizer, chosen, numbers, editors[0],
+                    generate=generate, fluency_facts=fluency_facts, **shared,
+                )  # fmt: skip
+    with console.working(f"writing {out}"):
+        written = evaluation_results.save(result, out)
+    with editing.told():
+        if as_json:
+            typer.echo(
+                json.dumps(
+                    evaluation_results.summary(result),
+                    ensure_ascii=False,
+                    indent=1,
+                    allow_nan=False,
+                )
+            )
+        to = console.err if as_json else console.out
+        evaluation_results.show(result, layers is not None, sequential, to)
+        if source.bad:
+            console.line(f"[dim]bad records set aside: {len(source.bad)}[/]", to)
+        for path in written:
+            if path.parent == out:
+                console.line(f"[dim]written[/] {escape(str(path))}", to)
+
+
+def _check(
+    ctx: typer.Context,
+    edits: list[Path] | None,
+    layers: str | None,
+    sequential: bool,
+    editor: str,
+    every: int,
+) -> list[str]:
+    """Refuse options that contradict each other or would have no effect; return the editors."""
+    if edits and layers is not None:
+        raise SettingsError("--edit scores an edit that exists, --layers makes new ones; give one")
+    if sequential and layers is None:
+        raise SettingsError("--sequential needs --layers, with one layer or auto")
+    given = [
+        name
+        for name in (*OF_EDITING, "every", "fluency_facts")
+        if (found := ctx.get_parameter_source(name)) is not None and found.name == "COMMANDLINE"
+    ]
+    if layers is None:
+        unused, need = given, "--layers"
+    elif sequential:
+        unused, need = [n for n in given if n == "fluency_facts"], "edits of each fact alone"
+    else:
+        unused, need = [n for n in given if n == "every"], "--sequential"
+    if unused:
+        raise SettingsError(f"--{unused[0].replace('_', '-')} has no effect without {need}")
+    if every < 1:
+        raise SettingsError(f"--every {every}: expected 1 or more")
+    editors = list(dict.fromkeys(n.strip() for n in editor.split(",") if n.strip()))
+    if not editors or (len(editors) > 1 and not sequential):
+        raise SettingsError(f"--editor {editor!r}: expected one; several need --sequential")
+    if layers is not None:
+        from goldenlayers.models.sites import _parse_layers
+
+        numbers = [part for part in layers.split(",") if part.strip() != "auto"]
+        n = len(_parse_layers(",".join(numbers))) if numbers else 0
+        if sequential and n + ("auto" in layers) != 1:
+            raise SettingsError(
+                f"--layers {layers!r}: --sequential edits one layer, expected a number or auto"
+            )
+    return editors
+
+
+def _evaluated(
+    loaded: LoadedModel,
+    facts: FactSet,
+    edit: Edit | None,
+    generate: bool,
+    fluency: bool,
+    seed: int,
+    progress: Any,
+) -> Evaluation:
+    from goldenlayers.metrics.evaluate import evaluate
+    from goldenlayers.study.attempt import Unchecked
+
+    if edit is not None:
+        with edit.applied(loaded.model):
+            pass  # another base is refused now, not after the unedited model was asked everything
+    return evaluate(
+        loaded.model,
+        loaded.tokenizer,
+        facts,
+        edit=None if edit is None else Unchecked(edit.updates),
+        generate=generate,
+        fluency=fluency,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def _layers(
+    text: str, loaded: LoadedModel, facts: FactSet, site: str | None, seed: int, progress: Any
+) -> list[int]:
+    from goldenlayers.models.sites import choose_layers, find_sites
+
+    sites = find_sites(loaded.model, site)
+    numbers: list[int] = []
+    for part in text.split(","):
+        if part.strip() == "auto":
+            ranking = editing.find_layer(loaded, facts, site, seed, progress)
+            console.say(f"golden layer {ranking.golden} by LGA on {len(ranking.answers)} facts")
+            numbers.append(ranking.golden)
+        else:
+            numbers += [s.layer for s in choose_layers(sites, part)]
+    return list(dict.fromkeys(numbers))
+
+
+def _sequences(
+    loaded: LoadedModel,
+    facts: FactSet,
+    layers: list[int],
+    editors: list[str],
+    every: int,
+    shared: dict[str, Any],
+) -> list[EditSequence]:
+    from goldenlayers.editors.templates import make_templates
+    from goldenlayers.study.sequence import edit_sequence
+
+    pair = loaded.model, loaded.tokenizer
+    shared["templates"] = make_templates(*pair, shared["templates"], seed=shared["seed"])
+    return [edit_sequence(*pair, facts, layers[0], name, every=every, **shared) for name in editors]
