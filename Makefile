@@ -1,15 +1,19 @@
 # Two commands for a fresh machine with Python 3.11 or newer, pip and make:
-#   make demo   sets everything up and finds the golden layers of the bundled model
+#   make demo   sets everything up, finds the golden layers of the bundled model, edits a fact there
 #   make test   sets everything up and passes the tests
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench facts clean
+.PHONY: demo test check bench tables facts clean
 
 demo: $(STAMP)
 	$(BIN)/golden-layers find
+	$(BIN)/golden-layers edit --ranking golden-layers-out --subject "Eiffel Tower" \
+	  --prompt "The Eiffel Tower stands in the city of" --new Rome \
+	  --rephrase "The Eiffel Tower is a landmark in the city of" \
+	  --rephrase "Visitors who want to see the Eiffel Tower travel to"
 
 test: $(STAMP) check
 	$(BIN)/python -m pytest
@@ -24,6 +28,14 @@ check: $(STAMP)
 # long-running: the figures that the documents quote
 bench: $(STAMP)
 	$(BIN)/python -m bench.lga
+	$(BIN)/python -m bench.edit
+
+# very long: what docs/editing.md shows
+tables: $(STAMP)
+	$(BIN)/golden-layers evaluate --limit 60 --layers auto,0,9,14,20,26 \
+	  --fluency-facts 20 --out out/layers
+	$(BIN)/golden-layers evaluate --split all --limit 100 --layers auto --sequential \
+	  --editor r-rome,rome --out out/sequence
 
 facts: $(STAMP)
 	$(BIN)/python tools/bundled_facts/build.py
