@@ -300,7 +300,7 @@ def test_a_fallback_is_named(monkeypatch):
 
     model, tokenizer, fact = tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS[0]
     plain, _ = edit(RROME(**VALUE), model, tokenizer, [fact], 1)
-    monkeypatch.setattr(fact_value, "Tails", Broken)
+    monkeypatch.setattr(fact_value, "Replay", Broken)
     fallen, _ = edit(RROME(**VALUE), model, tokenizer, [fact], 1)
     assert "prefix reuse failed: TypeError no cache here" in fallen.outcomes[0].details["computed"]
     torch.testing.assert_close(
@@ -313,10 +313,10 @@ def test_a_fallback_is_named(monkeypatch):
     [(torch.float64, 1.005), (torch.float32, 1.005), (torch.bfloat16, 1.2), (torch.float16, 1.2)],
 )
 def test_rows_that_prefix_reuse_gets_wrong_are_noticed(monkeypatch, dtype, off):
-    from goldenlayers.passes import tails
+    from goldenlayers.passes import replay
 
-    aligned = tails._aligned
-    monkeypatch.setattr(tails, "_aligned", lambda x, columns: aligned(x, columns) * off)
+    aligned = replay._aligned
+    monkeypatch.setattr(replay, "_aligned", lambda x, columns: aligned(x, columns) * off)
     model, tokenizer, fact = tiny.model("llama", dtype), tiny.tokenizer("llama"), tiny.FACTS[0]
     result, trace = edit(RROME(**VALUE), model, tokenizer, [fact], 1)
     assert "MismatchError" in result.outcomes[0].details["computed"]

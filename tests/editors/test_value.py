@@ -20,9 +20,9 @@ VALUE = ValueSettings(lr=0.05, steps=6, weight_decay=0.3, clamp=3.0, kl_factor=0
 def trained(model, sites, rows, settings, reuse=True):
     seen = []
     with untouched(model):
-        values = fact_values(
-            model, sites, rows, settings, value_from="prompt", prefix_reuse=reuse,
-            on_step=lambda g, step, delta: seen.append((g, step, delta)),
+        (values,) = fact_values(
+            model, sites, [rows], settings, value_from="prompt", prefix_reuse=reuse,
+            on_step=lambda f, g, step, delta: seen.append((g, step, delta)),
         )  # fmt: skip
     return values, seen
 
@@ -87,3 +87,41 @@ def test_a_layer_whose_loss_is_lost_does_not_stop_the_others():
     assert len(found[0].value.steps) == 2
     assert not found[1].value.error
     torch.testing.assert_close(found[2].value.delta, plain[2].value.delta, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "max_tokens"),
+    [*((name, 60) for name in tiny.MODELS), ("llama", None), ("gemma3_text", 1), ("bloom", None)],
+)
+def test_several_facts_side_by_side_equal_each_alone(name, max_tokens):
+    """Whatever there is room for: values that are done leave, others take their places."""
+    tolerance = ROUNDED.get(name, 1e-9)
+    model = tiny.model(name)
+    sites = find_sites(model)
+    facts = [
+        fact_rows(model, tiny.tokenizer(name), fact, PREFIXES)
+        for fact in (tiny.FACTS[0], tiny.FACTS[4], tiny.FACTS[6])
+    ]
+    seen = {}
+    with untouched(model):
+        found = fact_values(
+            model, sites, facts, VALUE, value_from="mean", prefix_reuse=True,
+            max_tokens=max_tokens,
+            on_step=lambda f, g, step, delta: seen.setdefault((f, g), []).append(step.loss),
+        )  # fmt: skip
+        for f, rows in enumerate(facts):
+            (alone,) = fact_values(
+                model, sites, [rows], VALUE, value_from="mean", prefix_reuse=False
+            )
+            for g, (ours, plain) in enumerate(zip(found[f], alone, strict=True)):
+                assert ours.computed == "prefix reuse"
+                assert seen[f, g] == pytest.approx(
+                    [s.loss for s in plain.value.steps], abs=tolerance
+                )
+                for name_of in ("keys", "outputs", "v0"):
+                    torch.testing.assert_close(
+                        getattr(ours, name_of), getattr(plain, name_of), rtol=0, atol=tolerance
+                    )
+                torch.testing.assert_close(
+                    ours.value.delta, plain.value.delta, rtol=0, atol=tolerance
+                )

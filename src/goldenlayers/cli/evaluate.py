@@ -244,7 +244,7 @@ def _evaluated(
     progress: Any,
 ) -> Evaluation:
     from goldenlayers.metrics.evaluate import evaluate
-    from goldenlayers.study.attempt import Unchecked
+    from goldenlayers.sweep.attempt import Unchecked
 
     if edit is not None:
         with edit.applied(loaded.model):

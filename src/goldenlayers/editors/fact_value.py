@@ -1,9 +1,10 @@
-"""Keys, outputs and the trained value of one fact at one layer, prefix reuse where it works."""
+"""Keys, outputs and the trained values of facts at edit sites, prefix reuse where it works."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,20 +14,29 @@ from goldenlayers.editors.edit import Step
 from goldenlayers.editors.fact_rows import FactRows
 from goldenlayers.editors.value import (
     MismatchError,
-    OnLayerStep,
-    Runs,
     Value,
     ValueSettings,
+    Wanted,
     train_values,
 )
 from goldenlayers.errors import EditError
 from goldenlayers.models.sites import EditSite
-from goldenlayers.passes.tails import Tails, WholeRows
+from goldenlayers.passes.replay import Group, Replay, add_at_start
+from goldenlayers.passes.rows import Clean, Reads
+from goldenlayers.passes.whole_rows import WholeRows
 
 VALUES_FROM = ("prompt", "mean")
+PREFIX_REUSE, WHOLE_ROWS = "prefix reuse", "whole rows"
 # What a model that the cache does not suit may raise. Running out of memory is a RuntimeError too,
 # and is let through: whole rows need more.
 UNSUITED = (MismatchError, RuntimeError, TypeError, ValueError, AttributeError, KeyError)
+
+# Called after each evaluation of a loss: number of the fact, number of the site, step, delta.
+OnSiteStep = Callable[[int, int, Step, Tensor], None]
+
+
+def ignore_site_step(fact: int, site: int, step: Step, delta: Tensor) -> None:
+    """Take no notice."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +49,24 @@ class FactValue:
         outputs: (templates, d_out) its outputs there, bias included; the same dtype.
         v0: (d_out,) what delta was added to.
         value: The trained delta.
-        runs: The rows that were run, for what they cost.
         computed: "prefix reuse" or "whole rows", and why.
+        clean_tokens: Tokens of the fact that went through the whole model once.
+        step_tokens: Tokens that each step computes at each layer from the site up.
     """
 
     keys: Tensor
     outputs: Tensor
     v0: Tensor
     value: Value
-    runs: Runs
     computed: str
+    clean_tokens: int
+    step_tokens: int
 
     def details(self) -> dict[str, Any]:
         """Return what an outcome tells of it, ready for JSON."""
         return {
             "computed": self.computed,
-            "tokens": {"clean_pass": self.runs.clean.tokens, "each_step": self.runs.tokens},
+            "tokens": {"clean_pass": self.clean_tokens, "each_step": self.step_tokens},
             "value_norm": float(self.value.delta.norm()),
             "v0_norm": float(self.v0.norm()),
         }
@@ -63,42 +75,57 @@ class FactValue:
 def fact_values(
     model: Any,
     sites: Sequence[EditSite],
-    rows: FactRows,
+    facts: Sequence[FactRows],
     settings: ValueSettings,
     *,
     value_from: str,
     prefix_reuse: bool,
-    on_step: OnLayerStep,
-) -> list[FactValue]:
-    """Train a fact's value at each of some sites, side by side.
+    max_tokens: int | None = None,
+    on_step: OnSiteStep = ignore_site_step,
+) -> list[list[FactValue]]:
+    """Train the values of some facts at some sites, all of them side by side.
 
     Args:
         model: The model, frozen and in evaluation mode.
         sites: The edit sites, shallow first.
-        rows: The fact's rows.
+        facts: The facts' rows.
         settings: How the values are trained.
         value_from: v0 is the site's output for the bare "prompt", or the "mean" over templates.
         prefix_reuse: Whether to try it; a model that it does not suit is run the plain way.
+        max_tokens: Bound on the tokens of one run, padding counted; None for no bound.
         on_step: Called after each evaluation of a loss; what it raises goes through.
+
+    Returns:
+        Per fact, one value per site.
 
     Raises:
         EditError: If the model gives numbers that are not finite before anything is changed.
     """
-    how = "whole rows"
+    how = WHOLE_ROWS
     if prefix_reuse:
         try:
-            tails = Tails(model, sites, rows.fed, rows.reads)
-            return _trained(
-                tails, rows, settings, value_from, _guarded(on_step), "prefix reuse", check=True
+            return _replayed(
+                model, sites, facts, settings, value_from, max_tokens, _guarded(on_step)
             )
         except _CallerError as error:
             raise error.cause from None
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except UNSUITED as error:
-            how = f"whole rows, because prefix reuse failed: {type(error).__name__} {error}"[:300]
-    whole = WholeRows(model, sites, rows.fed, rows.reads)
-    return _trained(whole, rows, settings, value_from, on_step, how, check=False)
+            if len(facts) > 1:  # each by itself: it may be one of them alone
+                return [
+                    fact_values(
+                        model, sites, [rows], settings, value_from=value_from, prefix_reuse=True,
+                        max_tokens=max_tokens,
+                        on_step=lambda _, *rest, f=f: on_step(f, *rest),
+                    )[0]
+                    for f, rows in enumerate(facts)
+                ]  # fmt: skip
+            how = f"{WHOLE_ROWS}, because prefix reuse failed: {type(error).__name__} {error}"[:300]
+    return [
+        _whole(model, sites, rows, settings, value_from, partial(on_step, f), how)
+        for f, rows in enumerate(facts)
+    ]
 
 
 class _CallerError(Exception):
@@ -108,38 +135,121 @@ class _CallerError(Exception):
         self.cause = cause
 
 
-def _guarded(on_step: OnLayerStep) -> OnLayerStep:
-    def call(layer: int, step: Step, delta: Tensor) -> None:
+def _guarded(on_step: OnSiteStep) -> OnSiteStep:
+    def call(fact: int, site: int, step: Step, delta: Tensor) -> None:
         try:
-            on_step(layer, step, delta)
+            on_step(fact, site, step, delta)
         except Exception as error:
             raise _CallerError(error) from error
 
     return call
 
 
-def _trained(
-    runs: Runs,
+def _replayed(
+    model: Any,
+    sites: Sequence[EditSite],
+    facts: Sequence[FactRows],
+    settings: ValueSettings,
+    value_from: str,
+    max_tokens: int | None,
+    on_step: OnSiteStep,
+) -> list[list[FactValue]]:
+    starts = [sum(len(rows.fed) for rows in facts[:f]) for f in range(len(facts))]
+    reads = Reads(
+        torch.cat([rows.reads.rows + n for rows, n in zip(facts, starts, strict=True)]),
+        torch.cat([rows.reads.columns for rows in facts]),
+    )
+    replay = Replay(model, sites, [row for rows in facts for row in rows.fed], reads)
+    clean = replay.clean
+    _require_finite(clean)
+    parts = [
+        replay.part(range(n, n + len(rows.fed))) for rows, n in zip(facts, starts, strict=True)
+    ]
+    units = [(f, s) for s in range(len(sites)) for f in range(len(facts))]  # shallow first
+    seen = {(f, s): _seen(clean, s, starts[f], facts[f], value_from) for f, s in units}
+
+    def run(active: Sequence[int], deltas: Sequence[Tensor]) -> list[Tensor]:
+        chosen = [(*units[i], delta) for i, delta in zip(active, deltas, strict=True)]
+        return replay.logits(
+            [
+                Group(sites[s].layer, parts[f], {sites[s].name: add_at_start(delta)})
+                for f, s, delta in chosen
+            ]
+        )
+
+    values = train_values(
+        run,
+        [
+            Wanted(facts[f].targets, seen[f, s][2], clean.logits[parts[f].reads], parts[f].tokens)
+            for f, s in units
+        ],
+        settings,
+        max_tokens=max_tokens,
+        on_step=lambda i, step, delta: on_step(*units[i], step, delta),
+    )
+    found = {
+        (f, s): FactValue(
+            *seen[f, s],
+            value,
+            PREFIX_REUSE,
+            sum(len(row.ids) for row in facts[f].fed),
+            sum(len(row.ids) - row.subject for row in facts[f].fed),
+        )
+        for (f, s), value in zip(units, values, strict=True)
+    }
+    return [[found[f, s] for s in range(len(sites))] for f in range(len(facts))]
+
+
+def _whole(
+    model: Any,
+    sites: Sequence[EditSite],
     rows: FactRows,
     settings: ValueSettings,
     value_from: str,
-    on_step: OnLayerStep,
+    on_step: Callable[[int, Step, Tensor], None],
     how: str,
-    *,
-    check: bool,
 ) -> list[FactValue]:
-    clean, n = runs.clean, rows.n_templates
+    whole = WholeRows(model, sites, rows.fed, rows.reads)
+    _require_finite(whole.clean)
+    tokens = sum(len(row.ids) for row in rows.fed)
+    found = []
+    for s, site in enumerate(sites):
+        keys, outputs, v0 = _seen(whole.clean, s, 0, rows, value_from)
+        run = partial(_run_whole, whole, site)
+        step = partial(_of_site, on_step, s)
+        (value,) = train_values(run, [Wanted(rows.targets, v0)], settings, on_step=step)
+        found.append(FactValue(keys, outputs, v0, value, how, tokens, tokens))
+    return found
+
+
+def _run_whole(
+    whole: WholeRows, site: EditSite, active: Sequence[int], deltas: Sequence[Tensor]
+) -> list[Tensor]:
+    return [whole.logits(site, delta) for delta in deltas]
+
+
+def _of_site(
+    on_step: Callable[[int, Step, Tensor], None], site: int, _: int, step: Step, delta: Tensor
+) -> None:
+    on_step(site, step, delta)
+
+
+def _require_finite(clean: Clean) -> None:
     for what, xs in (("logits", [clean.logits]), ("keys", clean.keys), ("outputs", clean.outputs)):
         if not all(torch.isfinite(x).all() for x in xs):
             raise EditError(
                 f"the model's {what} are not finite in {xs[0].dtype} before anything is changed; "
                 "load it in a wider dtype, or take earlier edits off"
             )
-    keys, outputs = ([_wide(x[:n]) for x in xs] for xs in (clean.keys, clean.outputs))
-    v0s = [x[0] if value_from == "prompt" else x.mean(0) for x in outputs]
-    expected = clean.logits if check else None
-    values = train_values(runs, rows.targets, v0s, settings, expected=expected, on_step=on_step)
-    return [FactValue(*parts, runs, how) for parts in zip(keys, outputs, v0s, values, strict=True)]
+
+
+def _seen(
+    clean: Clean, site: int, start: int, rows: FactRows, value_from: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return keys and outputs of a fact's templates at a site, and v0."""
+    n = rows.n_templates
+    keys, outputs = (_wide(xs[site][start : start + n]) for xs in (clean.keys, clean.outputs))
+    return keys, outputs, outputs[0] if value_from == "prompt" else outputs.mean(0)
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -9,22 +9,24 @@ key everywhere; that one difference is what keeps a model whole through many edi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from goldenlayers.covariance.moment import RIDGE
 from goldenlayers.editors.defaults import published
 from goldenlayers.editors.edit import Outcome, Update
 from goldenlayers.editors.fact_rows import FactRows, answer_fit, fact_rows
-from goldenlayers.editors.fact_value import VALUES_FROM, fact_values
+from goldenlayers.editors.fact_value import VALUES_FROM, FactValue, fact_values
 from goldenlayers.editors.factors import side_by_side
-from goldenlayers.editors.protocol import Edited, EditRequest, Solver
-from goldenlayers.editors.value import Value, ValueSettings, require_number
+from goldenlayers.editors.protocol import Edited, EditRequest
+from goldenlayers.editors.rank_one import Solution, rank_one
+from goldenlayers.editors.value import ValueSettings, require_number
 from goldenlayers.editors.weights import updates_applied
 from goldenlayers.errors import EditError, SettingsError
+from goldenlayers.facts.fact import Fact
 from goldenlayers.models.sites import EditSite, text_config
 from goldenlayers.models.subject import OCCURRENCES
 
@@ -101,77 +103,131 @@ class RROME:
                 f"{self.name} edits one layer, {len(request.sites)} were given; choose one layer"
             )
         site = request.sites[0]
-        # all facts are looked at first: a bad one must not be found an hour in
-        prepared = [
+        prepared = self.prepare(request)
+        updates: tuple[Update, ...] = ()
+        outcomes: list[Outcome] = []
+        for fact, rows in zip(request.facts, prepared, strict=True):
+            with updates_applied(request.model, updates):
+                before, _ = answer_fit(request.model, rows)
+                ((solution,),) = self.solve(request, [rows])
+            if solution.update is not None:
+                updates = side_by_side(updates, (solution.update,))
+            with updates_applied(request.model, updates):
+                after, rewritten = answer_fit(request.model, rows)
+            outcomes.append(self.outcome(fact, site, solution, before, after, rewritten))
+            request.progress("facts", len(outcomes), len(prepared))
+        return Edited(updates, tuple(outcomes))
+
+    def prepare(self, request: EditRequest) -> list[FactRows]:
+        """Tokenise all facts of a request.
+
+        All of them are looked at first: a bad one must not be found an hour in.
+
+        Raises:
+            FactError: If one cannot be edited.
+        """
+        with_kl = self.value_settings(_model_type(request)).kl_factor > 0
+        return [
             fact_rows(
                 request.model,
                 request.tokenizer,
                 fact,
                 request.templates.prefixes,
                 occurrence=self.occurrence,
-                with_kl=self.value_settings(_model_type(request)).kl_factor > 0,
+                with_kl=with_kl,
             )
             for fact in request.facts
         ]
-        updates: tuple[Update, ...] = ()
-        outcomes: list[Outcome] = []
-        for fact, rows in zip(request.facts, prepared, strict=True):
-            with updates_applied(request.model, updates):
-                before, _ = answer_fit(request.model, rows)
-                try:
-                    solution = self._solve(request, site, rows)
-                except EditError as error:  # of this fact; the others are edited all the same
-                    solution = _Solution(None, None, {}, str(error))
-            if solution.update is not None:
-                updates = side_by_side(updates, (solution.update,))
-            with updates_applied(request.model, updates):
-                after, rewritten = answer_fit(request.model, rows)
-            status, reason = self._verdict(site, solution, after, rewritten)
-            outcomes.append(
-                Outcome(
-                    fact=fact,
-                    layers=(site.layer,) if solution.update is not None else (),
-                    status=status,
-                    reason=reason,
-                    nll_before=before,
-                    nll_after=after,
-                    rewritten=rewritten,
-                    steps=() if solution.value is None else solution.value.steps,
-                    details=solution.details,
-                )
-            )
-            request.progress("facts", len(outcomes), len(prepared))
-        return Edited(updates, tuple(outcomes))
 
-    def _solve(self, request: EditRequest, site: EditSite, rows: FactRows) -> _Solution:
-        (found,) = fact_values(
-            request.model,
-            [site],
-            rows,
-            self.value_settings(_model_type(request)),
-            value_from=self.value_from,
-            prefix_reuse=self.prefix_reuse,
-            on_step=lambda _, step, delta: request.on_step(step, delta),
-        )
+    def solve(
+        self, request: EditRequest, facts: Sequence[FactRows], max_tokens: int | None = None
+    ) -> list[list[Solution]]:
+        """Find the update of each fact at each site, all side by side, into the model as it stands.
+
+        Args:
+            request: Of which the model, the sites, the solvers and `on_step` count.
+            facts: Rows of the facts, from `prepare`.
+            max_tokens: Bound on the tokens of one run, padding counted; None for no bound.
+
+        Returns:
+            Per fact, one solution per site; an error of one of them is told by it alone.
+        """
+        try:
+            found = fact_values(
+                request.model,
+                request.sites,
+                facts,
+                self.value_settings(_model_type(request)),
+                value_from=self.value_from,
+                prefix_reuse=self.prefix_reuse,
+                max_tokens=max_tokens,
+                on_step=lambda fact, site, step, delta: request.on_step(step, delta),
+            )
+        except EditError as error:
+            if len(facts) == 1:
+                return [[Solution(None, None, {}, str(error)) for _ in request.sites]]
+            return [self.solve(request, [rows], max_tokens)[0] for rows in facts]
+        return [
+            [self._solution(request, *pair) for pair in zip(request.sites, values, strict=True)]
+            for values in found
+        ]
+
+    def _solution(self, request: EditRequest, site: EditSite, found: FactValue) -> Solution:
         value, details = found.value, found.details()
         if value.error:
-            raise EditError(value.error)
+            return Solution(None, None, {}, value.error)
         if not value.has_gradient:
-            return _Solution(None, value, details)
-        left, right = rank_one(
-            found.keys,
-            found.outputs,
-            found.v0 + value.delta,
-            request.solvers.get(site.layer),
-            averaged=self.averaged,
-        )
+            return Solution(None, value, details)
+        try:
+            left, right = rank_one(
+                found.keys,
+                found.outputs,
+                found.v0 + value.delta,
+                request.solvers.get(site.layer),
+                averaged=self.averaged,
+            )
+        except EditError as error:  # of this fact at this site; the others go on
+            return Solution(None, None, {}, str(error))
         details["update_norm"] = float(left.norm() * right.norm())
         factors = left[:, None].cpu(), right[:, None].cpu()  # (d_out, 1), (d_in, 1)
         update = Update(site.layer, site.name, site.transposed, *factors)
-        return _Solution(update, value, details)
+        return Solution(update, value, details)
+
+    def outcome(
+        self,
+        fact: Fact,
+        site: EditSite,
+        solution: Solution,
+        before: float,
+        after: float,
+        rewritten: bool,
+    ) -> Outcome:
+        """Return what became of a fact.
+
+        Args:
+            fact: The fact.
+            site: Where it was edited.
+            solution: What was found.
+            before: Mean negative log-likelihood of the new answer after the bare prompt, nats per
+                token, before the edit.
+            after: The same with the edited weight.
+            rewritten: Whether each of its tokens is then the most likely one.
+        """
+        status, reason = self._verdict(site, solution, after, rewritten)
+        return Outcome(
+            fact=fact,
+            layers=(site.layer,) if solution.update is not None else (),
+            status=status,
+            reason=reason,
+            nll_before=before,
+            nll_after=after,
+            rewritten=rewritten,
+            steps=() if solution.value is None else solution.value.steps,
+            details=solution.details,
+        )
 
     def _verdict(
-        self, site: EditSite, solution: _Solution, after: float, rewritten: bool
+        self, site: EditSite, solution: Solution, after: float, rewritten: bool
     ) -> tuple[str, str]:
         """Return status and reason."""
         value = solution.value
@@ -209,47 +265,6 @@ class ROME(RROME):
 
     name: ClassVar[str] = "rome"
     averaged: ClassVar[bool] = False
-
-
-@dataclass(frozen=True)
-class _Solution:
-    """What was found for one fact; no value, and the error, where there is none."""
-
-    update: Update | None
-    value: Value | None
-    details: dict[str, object]
-    error: str = ""
-
-
-def rank_one(
-    keys: Tensor, outputs: Tensor, v_star: Tensor, solver: Solver | None, *, averaged: bool
-) -> tuple[Tensor, Tensor]:
-    """Return the factors of the update: left (d_out,), right (d_in,).
-
-    Args:
-        keys: (templates, d_in) inputs of the site at the subject's last token, bare prompt first.
-        outputs: (templates, d_out) its outputs there, bias included.
-        v_star: (d_out,) what the site shall write.
-        solver: Of the keys' covariance; None leaves it out.
-        averaged: R-ROME (True) or ROME (False).
-
-    Raises:
-        EditError: If the value is not finite, or u . k is so small that the update has no bound.
-    """
-    if not torch.isfinite(v_star).all():
-        raise EditError("the trained value is not finite; try a lower lr")
-    mean = keys.mean(0)
-    u = mean if solver is None else solver.solve(mean).to(mean)
-    u = u / u.norm()
-    k, o = (mean, outputs.mean(0)) if averaged else (keys[0], outputs[0])
-    product = u @ k
-    left = (v_star - o) / product
-    if not torch.isfinite(left).all() or product.abs() < 1e-6 * k.norm():
-        raise EditError(
-            f"the edit direction is at right angles to the key (u . k = {float(product):.1e}, "
-            f"|k| = {float(k.norm()):.1e}); try other templates, another layer, or r-rome"
-        )
-    return left, u
 
 
 def _model_type(request: EditRequest) -> str:

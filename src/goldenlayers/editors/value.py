@@ -13,33 +13,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from goldenlayers.editors.edit import Step
 from goldenlayers.errors import SettingsError
-from goldenlayers.passes.rows import Clean
 
-# Called after each evaluation of a loss with the position of the layer among those trained
-# together, the step, and the delta that it was evaluated at.
-OnLayerStep = Callable[[int, Step, Tensor], None]
+# Called after each evaluation of a loss with the number of the value among those trained together,
+# the step, and the delta that it was evaluated at.
+OnValueStep = Callable[[int, Step, Tensor], None]
 
 
-def ignore_layer_step(layer: int, step: Step, delta: Tensor) -> None:
+def ignore_value_step(number: int, step: Step, delta: Tensor) -> None:
     """Take no notice."""
 
 
-class Runs(Protocol):
-    """Rows that can be run with a delta: `Tails` or `WholeRows`."""
-
-    clean: Clean
-    tokens: int
-
-    def logits(self, deltas: Tensor, active: Sequence[int] | None = None) -> Tensor:
-        """Return (A, N, V) logits at the positions read, for A of the layers."""
-        ...
+# Runs rows with deltas: given the numbers of some values, in order, and their deltas (d_out,),
+# returns the logits (N, V) at the positions that each of them is read at.
+Run = Callable[[Sequence[int], Sequence[Tensor]], list[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -125,62 +118,83 @@ class Value:
         return self.steps[-1].nll
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A value to be trained.
+
+    Attributes:
+        targets: What the positions read shall predict.
+        v0: (d_out,) what delta is added to.
+        expected: (N, V) logits of the clean model at the positions read, which the first run, with
+            a delta of 0, must give within rounding; None if that need not be checked.
+        tokens: What a run of it costs, for `max_tokens`.
+    """
+
+    targets: Targets
+    v0: Tensor
+    expected: Tensor | None = None
+    tokens: int = 0
+
+
 class MismatchError(Exception):
     """The first run does not give the clean model's logits: its rows cannot be relied on."""
 
 
 def train_values(
-    rows: Runs,
-    targets: Targets,
-    v0s: Sequence[Tensor],
+    run: Run,
+    wanted: Sequence[Wanted],
     settings: ValueSettings,
     *,
-    expected: Tensor | None = None,
-    on_step: OnLayerStep = ignore_layer_step,
+    max_tokens: int | None = None,
+    on_step: OnValueStep = ignore_value_step,
 ) -> list[Value]:
-    """Train one delta per layer, side by side: each step is one run of all that are not done.
+    """Train values side by side: each step is one run of as many as there is room for.
 
-    A layer's delta is the same as if it were trained alone: the layers share nothing but the run.
+    A value that is done leaves, and one that waits takes its place. Each is the same as if it were
+    trained alone: they share nothing but the run.
 
     Args:
-        rows: What is run, for G layers; its model is frozen (`untouched`).
-        targets: What the positions read shall predict.
-        v0s: G values (d_out,) that the deltas are added to.
+        run: Runs rows with deltas; the model is frozen (`untouched`).
+        wanted: The values, in the order in which `run` wants them.
         settings: How.
-        expected: (N, V) logits of the clean model at the positions read. The first run, with all
-            deltas 0, must give them within rounding at every layer.
-        on_step: Called after each evaluation, with the position of the layer among the G.
+        max_tokens: Bound on the tokens of a run; one value may exceed it alone. None for no bound.
+        on_step: Called after each evaluation, with the number of the value.
 
     Returns:
         The deltas of the last updates. One whose loss was not finite says so in `error`.
 
     Raises:
-        MismatchError: If the first run gives other logits than `expected`.
+        MismatchError: If a first run gives other logits than expected.
     """
-    training = [_Training(targets, v0, settings) for v0 in v0s]
-    active = list(range(len(v0s)))
-    for step in range(settings.steps):
+    training = [_Training(w.targets, w.v0, settings) for w in wanted]
+    waiting, active = list(range(len(wanted))), list[int]()
+    while waiting or active:
+        while waiting and (
+            not active
+            or max_tokens is None
+            or sum(wanted[i].tokens for i in (*active, waiting[0])) <= max_tokens
+        ):
+            active.append(waiting.pop(0))
         with torch.enable_grad():
-            deltas = torch.stack([training[g].delta for g in active])  # (A, d_out)
-            logits = rows.logits(deltas, active)  # (A, N, V)
-            if step == 0 and expected is not None:
-                _require_same(logits.detach(), expected)
-            losses = {g: training[g].evaluate(x) for g, x in zip(active, logits, strict=True)}
-        for g in active:
-            on_step(g, training[g].steps[-1], training[g].delta.detach().clone())
-        losses = {g: loss for g, loss in losses.items() if not training[g].done}
-        if not losses:
-            break
-        leaves = [training[g].delta for g in losses]
-        gradients = torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaves)
-        for g, gradient in zip(losses, gradients, strict=True):
-            if step == 0 and not gradient.any():
-                training[g].stop_without_gradient(_moves(rows, g, v0s[g], len(targets.labels)))
-            else:
-                training[g].update(gradient)
-        active = [g for g in losses if not training[g].done]
-        if not active:
-            break
+            logits = run(active, [training[i].delta for i in active])  # (N, V) each
+            losses = {}
+            for i, seen in zip(active, logits, strict=True):
+                expected = wanted[i].expected
+                if not training[i].steps and expected is not None:
+                    require_same(seen.detach(), expected)
+                losses[i] = training[i].evaluate(seen)
+        for i in active:
+            on_step(i, training[i].steps[-1], training[i].delta.detach().clone())
+        losses = {i: loss for i, loss in losses.items() if not training[i].done}
+        if losses:
+            leaves = [training[i].delta for i in losses]
+            gradients = torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaves)
+            for i, gradient in zip(losses, gradients, strict=True):
+                if len(training[i].steps) == 1 and not gradient.any():
+                    training[i].stop_without_gradient(_moves(run, i, wanted[i]))
+                else:
+                    training[i].update(gradient)
+        active = [i for i in losses if not training[i].done]
     return [t.value() for t in training]
 
 
@@ -247,12 +261,13 @@ class _Training:
 
 
 @torch.no_grad()
-def _moves(rows: Runs, g: int, v0: Tensor, n: int) -> bool:
-    """Whether the n logits that predict layer g's answer move when its site's output is doubled.
+def _moves(run: Run, number: int, wanted: Wanted) -> bool:
+    """Whether the logits that predict the answer move when the site's output is doubled.
 
     A gradient may also vanish by rounding, where the answer is certain or impossible already.
     """
-    still, moved = (rows.logits(delta[None], [g])[0, :n] for delta in (torch.zeros_like(v0), v0))
+    n, v0 = len(wanted.targets.labels), wanted.v0
+    still, moved = (run([number], [delta])[0][:n] for delta in (torch.zeros_like(v0), v0))
     return not torch.equal(still, moved)
 
 
@@ -261,7 +276,12 @@ def _divergence(logp: Tensor, clean: Tensor) -> Tensor:
     return (logp.exp() * (logp - clean)).sum()
 
 
-def _require_same(found: Tensor, expected: Tensor) -> None:
+def require_same(found: Tensor, expected: Tensor) -> None:
+    """Refuse logits that are not those expected, but for rounding.
+
+    Raises:
+        MismatchError: If they differ.
+    """
     # Rounding differs, because products of other sizes are summed in another order; some models
     # round their attention to float32 whatever their dtype.
     tolerance = {torch.float64: 1e-5, torch.float32: 1e-4}.get(found.dtype, 2e-2)

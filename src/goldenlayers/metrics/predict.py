@@ -8,12 +8,12 @@ off that row, so nothing is computed twice.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from goldenlayers.models.text import Row, require_vocabulary
 from goldenlayers.passes.answer_logits import answer_logits
@@ -56,18 +56,86 @@ def predict(
         ModelError: If a token lies beyond the model's vocabulary.
     """
     require_vocabulary(model, [row.ids for row in rows])
-    guests = defaultdict(list)
-    for i, host in enumerate(_hosts([row.ids[:-1] for row in rows])):
-        guests[host].append(i)
-    hosts = sorted(guests)
+    feed = feed_of(rows)
     out: list[Prediction | None] = [None] * len(rows)
-    for group in plan([len(rows[h].ids) - 1 for h in hosts], max_tokens):
-        members = [(r, i) for r, k in enumerate(group) for i in guests[hosts[k]]]
-        fed = [rows[hosts[k]].ids[:-1] for k in group]
-        found = _predict_batch(model, fed, [(r, rows[i]) for r, i in members])
-        for (_, i), prediction in zip(members, found, strict=True):
+    for group in plan([len(fed) for fed in feed.fed], max_tokens):
+        place = {k: r for r, k in enumerate(group)}
+        members = [i for i, k in enumerate(feed.host) if k in place]
+        found = _predict_batch(
+            model,
+            [feed.fed[k] for k in group],
+            [(place[feed.host[i]], rows[i]) for i in members],
+        )
+        for i, prediction in zip(members, found, strict=True):
             out[i] = prediction
     return [p for p in out if p is not None]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What must be fed so that every row's answer is predicted, nothing twice.
+
+    Attributes:
+        fed: Sequences of token ids.
+        host: For each row, which of them its own fed tokens begin.
+    """
+
+    fed: tuple[tuple[int, ...], ...]
+    host: tuple[int, ...]
+
+
+def feed_of(rows: Sequence[Row]) -> Feed:
+    """Return what must be fed for some rows; the last token of an answer need not."""
+    fed = [row.ids[:-1] for row in rows]
+    hosts = _hosts(fed)
+    kept = sorted(set(hosts))
+    return Feed(tuple(fed[h] for h in kept), tuple(kept.index(h) for h in hosts))
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Where answers are predicted, and which tokens are right there.
+
+    Attributes:
+        where: (row, column) of each distinct position, in the order of the logits.
+        at: For each answer token of all rows, one after another, which of those predicts it.
+        tokens: The answer tokens.
+        lengths: How many each row has.
+    """
+
+    where: tuple[tuple[int, int], ...]
+    at: tuple[int, ...]
+    tokens: tuple[int, ...]
+    lengths: tuple[int, ...]
+
+
+def picks_of(members: Sequence[tuple[int, Row]]) -> Picks:
+    """Return where the answers of some rows are predicted, each with the sequence it is fed by."""
+    where: dict[tuple[int, int], int] = {}  # (row, column) -> position among the N logits
+    picks = [
+        (where.setdefault((r, t - 1), len(where)), row.ids[t])
+        for r, row in members
+        for t in range(row.n_prompt, len(row.ids))
+    ]
+    at, tokens = zip(*picks, strict=True)
+    return Picks(tuple(where), at, tokens, tuple(len(row.answer) for _, row in members))
+
+
+def read_off(logits: Tensor, picks: Picks) -> list[Prediction]:
+    """Return what (N, V) logits at the picked positions predict, one prediction per row."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    best = logits.argmax(-1)  # (N,)
+    at = torch.tensor(picks.at, device=logits.device)  # (A,), A answer tokens
+    tokens = torch.tensor(picks.tokens, device=logits.device)
+    log_probs = logits[at, tokens] - logits.logsumexp(-1)[at]  # (A,)
+    values = iter(zip(best[at].tolist(), log_probs.tolist(), strict=True))
+    out = []
+    for length in picks.lengths:
+        argmax, logs = zip(*(next(values) for _ in range(length)), strict=True)
+        out.append(
+            Prediction(argmax, tuple(max(v, FLOOR) if math.isfinite(v) else FLOOR for v in logs))
+        )
+    return out
 
 
 def _hosts(fed: Sequence[tuple[int, ...]]) -> list[int]:
@@ -91,24 +159,8 @@ def _predict_batch(
     T = max(map(len, fed))
     # padding to the right repeats a real token; under causal attention no real token sees it
     ids = torch.tensor([[*row, *[row[-1]] * (T - len(row))] for row in fed], device=device)  # (R,T)
-    where: dict[tuple[int, int], int] = {}  # (row, column) -> position among the N logits
-    picks = [
-        (where.setdefault((r, t - 1), len(where)), row.ids[t])
-        for r, row in members
-        for t in range(row.n_prompt, len(row.ids))
-    ]
-    rows, columns = torch.tensor(list(where), device=device).T  # (N,) each
+    picks = picks_of(members)
+    rows, columns = torch.tensor(picks.where, device=device).T  # (N,) each
     with answer_logits(model, rows, columns) as gathered:
         logits = gathered.pick(model(input_ids=ids, use_cache=False).logits)  # (N, V)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    best = logits.argmax(-1)  # (N,)
-    at, tokens = torch.tensor(picks, device=logits.device).T  # (A,) each, A answer tokens
-    log_probs = logits[at, tokens] - logits.logsumexp(-1)[at]  # (A,)
-    values = iter(zip(best[at].tolist(), log_probs.tolist(), strict=True))
-    out = []
-    for _, row in members:
-        argmax, logs = zip(*(next(values) for _ in row.answer), strict=True)
-        out.append(
-            Prediction(argmax, tuple(max(v, FLOOR) if math.isfinite(v) else FLOOR for v in logs))
-        )
-    return out
+    return read_off(logits, picks)

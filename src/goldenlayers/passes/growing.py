@@ -1,16 +1,16 @@
-"""The growing batch: all layers of a fact side by side, each row joining at its own layer.
+"""The growing batch: many changed runs of the same rows side by side, each joining at its layer.
 
-A change at layer l leaves everything below l as it was. So the rows of layer l enter the batch at
-block l, with the hidden state that the clean model has there: below, they are not computed at all.
-The batch grows from block to block; every group of rows, one group per layer, carries its own
-change, and one forward and one backward pass serve all of them. A group that is done is left out
-of the next run.
+A change at layer l leaves everything below l as it was. So the rows of such a run enter the batch
+at block l, with the hidden state that was recorded there: below, they are not computed at all. The
+batch grows from block to block; every group of rows carries its own changes, and one forward (and
+one backward) pass serves all of them. A group that is done is left out of the next run.
 
-Two kinds of change fit:
+Three kinds of change fit:
   - a value that is being trained: it touches positions from the subject's last token on, so keys
-    and values of earlier positions are constants, reused by all groups (see `tails`);
+    and values of earlier positions are constants, reused by all groups (see `replay`);
   - a finished weight edit: it touches every position from its layer up, so rows are whole and
-    nothing above the layer is reused.
+    nothing above the layer is reused;
+  - a clean state put back into a corrupted run, at one layer or in a window of layers.
 
 The model's own forward runs, as for one layer; what it hands to a block for all rows (masks,
 positions) is cut to the rows that are there.
@@ -18,59 +18,75 @@ positions) is cut to the rows that are there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from goldenlayers.models.sites import EditSite
-
-# Changes a site's output: given its input (R, T, d_in) and output (R, T, d_out) for the rows of the
-# layer's own group.
+# Changes what a module gives: called with its input (n, T, d_in) and output (n, T, d_out), of the
+# n rows of one group alone; returns the new output.
 Change = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Joining:
+    """Rows that join the batch together.
+
+    Attributes:
+        layer: The block at which they join.
+        state: (n, T, d), what enters that block.
+        changes: By the name of a module at that block or above: what becomes of its output.
+    """
+
+    layer: int
+    state: Tensor
+    changes: Mapping[str, Change] = field(default_factory=dict)
 
 
 @contextmanager
 def growing(
-    model: Any,
-    groups: Sequence[tuple[EditSite, Tensor, Change]],
-    tuples: Sequence[int | None],
+    model: Any, prefix: str, groups: Sequence[Joining], tuples: Sequence[int | None]
 ) -> Iterator[None]:
-    """While open, a forward pass of `model` over G groups of R rows grows from group to group.
+    """While open, a forward pass of `model` over all the groups' rows grows from block to block.
 
-    The pass must be given G * R rows, R per group in the order of the groups; what it is given
-    beside (mask, positions) must be the same for each group.
+    The pass must be given as many rows as the groups have together, in their order; a mask and
+    positions that it is given beside must be those of the same rows.
 
     Args:
         model: A causal language model of transformers.
-        groups: Per layer, shallow first: its edit site; the hidden state that enters its block,
-            (R, T, d); and the change that its rows carry.
+        prefix: Name of the list of the decoder's blocks.
+        groups: The groups, by their layer, shallow first.
         tuples: For each block, the length of the tuple that it returns, None for a tensor.
     """
-    G, R = len(groups), groups[0][1].shape[0]
-    first = groups[0][0].layer
-    blocks = list(model.get_submodule(groups[0][0].block.rpartition(".")[0]))
-    members = {site.layer: (g, hidden) for g, (site, hidden, _) in enumerate(groups)}
+    sizes = [len(group.state) for group in groups]
+    total, first = sum(sizes), groups[0].layer
+    blocks = list(model.get_submodule(prefix))
 
     def enter(layer: int, module: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
         state = args[0] if args else kwargs["hidden_states"]
-        there = sum(site.layer < layer for site, _, _ in groups)  # groups that came in before
-        state = state[: there * R]
-        if layer in members:
-            state = torch.cat([state, members[layer][1].to(state.device)])
-            there += 1
-        rest = tuple(_cut(a, there, G, R) for a in args[1:])
-        named = {k: _cut(v, there, G, R) for k, v in kwargs.items() if k != "hidden_states"}
+        before = sum(n for n, g in zip(sizes, groups, strict=True) if g.layer < layer)
+        joining = [g.state.to(state.device) for g in groups if g.layer == layer]
+        state = torch.cat([state[:before], *joining])
+        rest = tuple(_cut(a, len(state), total) for a in args[1:])
+        named = {k: _cut(v, len(state), total) for k, v in kwargs.items() if k != "hidden_states"}
         return ((state, *rest), named) if args else ((), named | {"hidden_states": state})
 
-    def change(layer: int, module: nn.Module, args: Any, output: Tensor) -> Tensor:
-        g, hidden = members[layer]
-        n, T = (g + 1) * R, hidden.shape[1]
-        out, keys = output.reshape(n, T, -1), args[0].reshape(n, T, -1)
-        own = groups[g][2](keys[g * R :], out[g * R :])  # (R, T, d_out)
-        return torch.cat([out[: g * R], own]).reshape(output.shape)
+    def change(name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        given = args[0] if args else kwargs["hidden_states"]
+        out = output[0] if isinstance(output, tuple) else output
+        T = groups[0].state.shape[1]
+        n = out.numel() // (T * out.shape[-1])  # OPT's site sees (n * T, d)
+        there = sizes[: _count(sizes, n)]
+        inputs = given.reshape(n, T, -1).split(there)
+        parts = list(out.reshape(n, T, -1).split(there))
+        for g, (x, part) in enumerate(zip(inputs, parts, strict=True)):
+            if name in groups[g].changes:
+                parts[g] = groups[g].changes[name](x, part)
+        changed = torch.cat(parts).reshape(out.shape)
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
     with ExitStack() as stack:
         for layer, block in enumerate(blocks):
@@ -80,27 +96,39 @@ def growing(
             hook = _bound(enter, layer)
             handle = block.register_forward_pre_hook(hook, with_kwargs=True)
             stack.callback(handle.remove)
-        for site, _, _ in groups:
-            handle = model.get_submodule(site.name).register_forward_hook(
-                _bound(change, site.layer)
+        for name in dict.fromkeys(name for group in groups for name in group.changes):
+            handle = model.get_submodule(name).register_forward_hook(
+                _bound(change, name), with_kwargs=True
             )
             stack.callback(handle.remove)
         yield
 
 
-def _bound(function: Callable[..., Any], layer: int) -> Callable[..., Any]:
-    return lambda *args: function(layer, *args)
+def _count(sizes: Sequence[int], n: int) -> int:
+    """Return how many of the groups have joined when there are n rows."""
+    seen = 0
+    for count, size in enumerate(sizes):
+        if seen == n:
+            return count
+        seen += size
+    if seen != n:
+        raise RuntimeError(f"{n} rows in a batch that grows by {list(sizes)}")
+    return len(sizes)
 
 
-def _cut(value: Any, there: int, G: int, R: int) -> Any:
-    """Cut what was made for G * R rows to the `there * R` rows of this block."""
+def _bound(function: Callable[..., Any], first: Any) -> Callable[..., Any]:
+    return lambda *args: function(first, *args)
+
+
+def _cut(value: Any, there: int, total: int) -> Any:
+    """Cut what was made for all rows to the rows that are there at this block."""
     if isinstance(value, tuple):
-        return tuple(_cut(v, there, G, R) for v in value)
-    if isinstance(value, Tensor) and value.dim() > 1 and there < G:
+        return tuple(_cut(v, there, total) for v in value)
+    if isinstance(value, Tensor) and value.dim() > 1 and there < total:
         # Bloom's ALiBi has rows times heads in front
-        times, rest = divmod(value.shape[0], G * R)
+        times, rest = divmod(value.shape[0], total)
         if times and not rest:
-            return value[: there * R * times]
+            return value[: there * times]
     return value
 
 

@@ -31,7 +31,7 @@ from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.progress import Progress, silent
 from goldenlayers.results import put_together, strict
-from goldenlayers.study.attempt import Attempts, outcome_records
+from goldenlayers.sweep.attempt import Attempts, outcome_records
 from goldenlayers.versions import versions
 
 FORMAT = "golden-layers sequence of edits"
