@@ -1,0 +1,211 @@
+"""Every fact edited at every layer, scored and undone: exactly, many at a time.
+
+For ROME and R-ROME all layers of a fact, and several facts, are trained side by side in a batch
+that grows from layer to layer, and all finished edits are scored in a batch of the same kind. An
+editor that cannot do that, and a model that it does not suit, gets the plain loop: one edit after
+another in the whole model. Both give the same outcomes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from goldenlayers.editors.fact_value import PREFIX_REUSE, UNSUITED
+from goldenlayers.editors.protocol import Editor, EditRequest, Solver
+from goldenlayers.editors.rome import RROME
+from goldenlayers.editors.run import require_editable
+from goldenlayers.editors.templates import Templates
+from goldenlayers.editors.weights import updates_applied
+from goldenlayers.facts.fact import Fact
+from goldenlayers.metrics.baseline import Baseline, FactBefore
+from goldenlayers.metrics.baseline import baseline as ask_unedited
+from goldenlayers.metrics.predict import predict
+from goldenlayers.metrics.replies import nll
+from goldenlayers.models.guard import untouched
+from goldenlayers.models.sites import EditSite
+from goldenlayers.sweep.attempt import Attempts
+from goldenlayers.sweep.outcome import LayerOutcome
+from goldenlayers.sweep.predict_edited import predict_edited, predict_plainly
+from goldenlayers.sweep.scoring import layer_outcome, rows_of, unedited
+
+GROWING, PLAIN = "growing batch", "plain loop"
+# Tokens of a run, padding counted. All that a value's training keeps of one token is about 20 kB
+# and layer at the bundled model's width, so that this is a few GB there.
+BATCH_TOKENS = 2048
+MOST_FACTS = 8  # side by side
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A way to edit, and the model to edit in.
+
+    Attributes:
+        model: A causal language model of transformers; returned as it came.
+        tokenizer: Its fast tokenizer.
+        sites: The edit sites of all layers that may be wanted, shallow first.
+        editor: The editor, of one layer.
+        templates: Context templates.
+        solvers: By layer, where a covariance is used.
+        batch_tokens: Bound on the tokens of one run; a matter of memory and speed alone.
+        plain: Whether the plain loop is wanted.
+    """
+
+    model: Any
+    tokenizer: Any
+    sites: Sequence[EditSite]
+    editor: Editor
+    templates: Templates
+    solvers: Mapping[int, Solver] = field(default_factory=dict)
+    batch_tokens: int = BATCH_TOKENS
+    plain: bool = False
+
+    def check(self, facts: Sequence[Fact]) -> None:
+        """Look at all facts before the first is edited.
+
+        Raises:
+            FactError: If one cannot be edited.
+            ModelError: If the tokenizer is not the model's.
+        """
+        require_editable(self.model, self.tokenizer, facts, self.editor, self.templates)
+
+    def run(
+        self,
+        facts: Sequence[Fact],
+        layers: Sequence[int] | None = None,
+        *,
+        baseline: Baseline | None = None,
+    ) -> list[LayerOutcome]:
+        """Edit each fact at each layer.
+
+        Args:
+            facts: The facts; all of them go side by side, so `blocks` is asked how many.
+            layers: The layers; None for all.
+            baseline: What the unedited model says; asked if it is not given.
+
+        Returns:
+            An outcome per fact and layer.
+        """
+        start = time.perf_counter()
+        wanted = None if layers is None else set(layers)
+        sites = [s for s in self.sites if wanted is None or s.layer in wanted]
+        if baseline is None:
+            baseline = ask_unedited(
+                self.model, self.tokenizer, facts, generate=False, fluency=False
+            )
+        before = [baseline.of(fact) for fact in facts]
+        reason = self._plain_reason()
+        with untouched(self.model), torch.inference_mode(False):
+            if reason is not None:
+                return [
+                    self._plainly(fact, site, asked, reason)
+                    for fact, asked in zip(facts, before, strict=True)
+                    for site in sites
+                ]
+            made = self._together(facts, sites, before)
+        depth = self.sites[-1].layer + 1
+        return _with_shares(made, time.perf_counter() - start, depth)
+
+    def blocks(self, facts: Sequence[Fact], layers: int) -> Iterator[list[Fact]]:
+        """Yield the facts in blocks that fill a run; the first alone, to measure what it takes."""
+        if self._plain_reason() is not None:
+            yield from ([fact] for fact in facts)
+            return
+        assert isinstance(self.editor, RROME)
+        sizes = [
+            sum(len(row.ids) - row.subject for row in rows.fed) * layers
+            for rows in self.editor.prepare(self._request(facts, self.sites[:1]))
+        ]
+        block: list[Fact] = []
+        tokens = 0
+        for i, (fact, size) in enumerate(zip(facts, sizes, strict=True)):
+            block.append(fact)
+            tokens += size
+            if i == 0 or tokens >= self.batch_tokens or len(block) == MOST_FACTS:
+                yield block
+                block, tokens = [], 0
+        if block:
+            yield block
+
+    def _plain_reason(self) -> str | None:
+        if self.plain:
+            return PLAIN
+        if not isinstance(self.editor, RROME):
+            return f"{PLAIN}: {type(self.editor).__name__} cannot train many layers side by side"
+        return None
+
+    def _request(self, facts: Sequence[Fact], sites: Sequence[EditSite]) -> EditRequest:
+        return EditRequest(self.model, self.tokenizer, facts, sites, self.templates, self.solvers)
+
+    def _together(
+        self, facts: Sequence[Fact], sites: Sequence[EditSite], before: Sequence[FactBefore]
+    ) -> list[LayerOutcome]:
+        editor = self.editor
+        assert isinstance(editor, RROME)
+        request = self._request(facts, sites)
+        rows = editor.prepare(request)
+        solutions = editor.solve(request, rows, self.batch_tokens)
+        # the bare prompt with the new answer comes first: what the outcome tells of
+        asked = [[r.bare, *rows_of(b)] for r, b in zip(rows, before, strict=True)]
+        updates = {
+            (f, s): found.update
+            for f, of_fact in enumerate(solutions)
+            for s, found in enumerate(of_fact)
+            if found.update is not None
+        }
+        how = GROWING
+        try:
+            predicted = predict_edited(
+                self.model, sites, asked, updates, max_tokens=self.batch_tokens
+            )
+        except (torch.OutOfMemoryError, MemoryError):
+            raise
+        except UNSUITED as error:
+            how = f"{GROWING}, scored by the {PLAIN}: {type(error).__name__} {error}"[:300]
+            predicted = predict_plainly(self.model, asked, updates)
+        made = []
+        for f, fact in enumerate(facts):
+            (clean,) = predict(self.model, [rows[f].bare])
+            for s, site in enumerate(sites):
+                solution = solutions[f][s]
+                first, *rest = predicted.get((f, s)) or [clean, *unedited(before[f])]
+                edited = solution.update is not None and first.argmax == rows[f].bare.answer
+                outcome = editor.outcome(
+                    fact, site, solution, nll(clean.log_probs), nll(first.log_probs), edited
+                )
+                by = str(solution.details.get("computed", PREFIX_REUSE))
+                made.append(
+                    layer_outcome(
+                        outcome,
+                        site,
+                        before[f],
+                        rest,
+                        0.0 if solution.update is None else solution.update.norm,
+                        how if by == PREFIX_REUSE else f"{how}, values by {by}",
+                    )
+                )
+        return made
+
+    def _plainly(self, fact: Fact, site: EditSite, before: FactBefore, how: str) -> LayerOutcome:
+        start = time.perf_counter()
+        updates, outcome = Attempts(self.editor, self._request((), [site]), {}).edit(fact)
+        predictions = unedited(before)
+        if updates:
+            with updates_applied(self.model, updates):
+                predictions = predict(self.model, rows_of(before))
+        norm = math.sqrt(sum(update.norm**2 for update in updates))
+        seconds = time.perf_counter() - start
+        return layer_outcome(outcome, site, before, predictions, norm, how, seconds)
+
+
+def _with_shares(made: Sequence[LayerOutcome], seconds: float, depth: int) -> list[LayerOutcome]:
+    """Share the time of a batch among its edits, by the layers that each of their steps ran."""
+    costs = [(o.steps + 1) * (depth - o.layer) for o in made]
+    return [
+        replace(o, seconds=seconds * cost / sum(costs)) for o, cost in zip(made, costs, strict=True)
+    ]

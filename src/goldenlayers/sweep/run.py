@@ -1,0 +1,160 @@
+"""A sweep from beginning to end: what is missing is computed, kept, and told about."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from goldenlayers.covariance.compute import key_covariance
+from goldenlayers.covariance.key import key_hash, model_key
+from goldenlayers.editors.protocol import Editor
+from goldenlayers.editors.run import make_editor, moments_of, solvers_of
+from goldenlayers.editors.templates import make_templates
+from goldenlayers.facts.fact import Fact
+from goldenlayers.metrics.questions import OWN_TOKENS
+from goldenlayers.models.guard import untouched
+from goldenlayers.models.sites import EditSite
+from goldenlayers.progress import Progress, silent
+from goldenlayers.sweep.engine import Sweep
+from goldenlayers.sweep.store import Store
+
+Say = Callable[[str], None]
+WORTH_TELLING = 5.0  # seconds that are left
+
+
+def quiet(line: str) -> None:
+    """Tell nothing."""
+
+
+def prepared(
+    model: Any,
+    tokenizer: Any,
+    sites: Sequence[EditSite],
+    editor: str,
+    *,
+    templates: str = "short",
+    covariance: str = "none",
+    settings: Mapping[str, Any] | None = None,
+    batch_tokens: int,
+    plain: bool = False,
+    seed: int = 0,
+    say: Say = quiet,
+    progress: Progress = silent,
+) -> tuple[Sweep, dict[str, Any]]:
+    """Return a sweep and what identifies its outcomes beside the facts, ready for JSON.
+
+    Args:
+        model: A causal language model of transformers; returned as it came.
+        tokenizer: Its fast tokenizer.
+        sites: The edit sites of all layers that may be wanted, shallow first.
+        editor: Name of the editor.
+        templates: Kind of the context templates.
+        covariance: "none", or the text that the keys' covariance is taken over.
+        settings: Settings of the editor.
+        batch_tokens: Bound on the tokens of one run.
+        plain: Whether the plain loop is wanted.
+        seed: Seed of templates and covariance.
+        say: Called with a line when something is worth knowing.
+        progress: Called with stage, items done and their total.
+    """
+    chosen: Editor = make_editor(editor, **dict(settings or {}))
+    moments: dict[int, Any] = {}
+    if covariance != "none":
+        found = key_covariance(
+            model, tokenizer, [s.layer for s in sites], text=covariance, seed=seed, say=say,
+            progress=progress,
+        )  # fmt: skip
+        for site in sites:
+            moments |= moments_of(found, site, model, tokenizer)
+    with untouched(model):
+        made = make_templates(model, tokenizer, templates, seed=seed)
+    sweep = Sweep(
+        model, tokenizer, sites, chosen, made, solvers_of(moments, chosen), batch_tokens, plain
+    )
+    identity = {
+        "model": model_key(model, tokenizer) | {"dtype": str(model.dtype).removeprefix("torch.")},
+        "settings": {
+            "editor": editor,
+            **asdict(chosen),
+            "templates": list(made.prefixes),
+            "covariance": {str(n): key_hash(m.key) for n, m in moments.items()} or None,
+            "own_tokens": OWN_TOKENS,
+            "sites": key_hash([s.name for s in sites]),
+        },
+    }
+    return sweep, identity
+
+
+def store_for(
+    path: str | Path | None, identity: Mapping[str, Any], facts: Sequence[Fact], resume: bool
+) -> Store:
+    """Open the store of a sweep over some facts.
+
+    Raises:
+        ResultError: If it cannot be used, or belongs to another sweep.
+    """
+    told = {"count": len(facts), "sha256": key_hash([f.to_record() for f in facts])}
+    return Store(None if path is None else Path(path), {**identity, "facts": told}, resume=resume)
+
+
+def fill(
+    sweep: Sweep,
+    facts: Iterable[Fact],
+    layers: Sequence[int],
+    store: Store,
+    *,
+    say: Say = quiet,
+    progress: Progress = silent,
+    stage: str = "edits",
+) -> int:
+    """Compute the outcomes that a store lacks; each is kept as soon as its batch is done.
+
+    How long it will take is said as soon as the first batch has shown it.
+
+    Returns:
+        How many were computed.
+
+    Raises:
+        FactError: If a fact cannot be edited; before anything is.
+        ResultError: If the store cannot be written.
+    """
+    wanted = list(facts)
+    sweep.check(wanted)
+    lacking: dict[tuple[int, ...], list[Fact]] = defaultdict(list)
+    for fact in wanted:
+        missing = tuple(n for n in layers if (fact.id, n) not in store.outcomes)
+        if missing:
+            lacking[missing].append(fact)
+    total = len(wanted) * len(layers)
+    left = sum(len(missing) * len(group) for missing, group in lacking.items())
+    computed, told = 0, False
+    start = time.perf_counter()
+    for missing, group in lacking.items():
+        for block in sweep.blocks(group, len(missing)):
+            progress(stage, total - left + computed, total)
+            store.add(sweep.run(block, missing))
+            computed += len(block) * len(missing)
+            progress(stage, total - left + computed, total)
+            if not told:
+                told = True
+                took = time.perf_counter() - start
+                rest = took * (left - computed) / computed
+                if rest > WORTH_TELLING:
+                    say(
+                        f"{left} edits ({len(wanted)} facts, {len(layers)} layers): about "
+                        f"{duration(rest)} more, by the first fact ({took:.1f} s)"
+                    )
+    return computed
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
