@@ -36,6 +36,8 @@ tables: $(STAMP)
 	  --fluency-facts 20 --out out/layers
 	$(BIN)/golden-layers evaluate --split all --limit 100 --layers auto --sequential \
 	  --editor r-rome,rome --out out/sequence
+	$(BIN)/golden-layers evaluate --split all --limit 100 --layers auto --sequential \
+	  --editor r-rome,rome --templates published --covariance model --out out/sequence-published
 
 facts: $(STAMP)
 	$(BIN)/python tools/bundled_facts/build.py

@@ -10,3 +10,11 @@ Progress = Callable[[str, int, int], None]
 
 def silent(stage: str, done: int, total: int) -> None:
     """Report nothing."""
+
+
+# Called with a line when something is worth knowing.
+Say = Callable[[str], None]
+
+
+def quiet(line: str) -> None:
+    """Tell nothing."""

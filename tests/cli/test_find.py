@@ -21,7 +21,7 @@ from goldenlayers.models.text import encode_pairs
 from tests import reference, tiny
 
 LAYER = ["layer", "score", "rank", "inside_fences", "side", "reached"]
-LAYER += ["mean_cosine", "old_norm", "new_norm", "stability"]
+LAYER += ["mean_cosine", "old_norm", "new_norm", "stability", "more"]
 MODEL = ["name", "title", "architecture", "revision", "files", "dtype", "device", "parameters"]
 FILES = ["fact_scores.csv", "ranking.json", "scores.png"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,11 +36,23 @@ def test_round_trip(ranking, tmp_path):
             assert np.array_equal(back.fact_scores[name], values, equal_nan=True), name
 
 
+def test_what_other_methods_have_to_say_reads_back(ranking, tmp_path):
+    layers = tuple(replace(s, more={"rewrite": 0.5, "rephrase": None}) for s in ranking.layers)
+    other = replace(
+        ranking, layers=layers, notes=("layers 1 and 2 tie",), details={"ties": [1, 2]}, axis="mean"
+    )
+    other.save(tmp_path)
+    back = goldenlayers.LayerRanking.load(tmp_path)
+    assert back.layers == layers
+    assert (back.notes, back.details, back.axis) == (other.notes, {"ties": [1, 2]}, "mean")
+    assert list(back.to_pandas()["rewrite"]) == [0.5] * len(layers)
+
+
 def test_the_json_names_everything_that_had_a_say(ranking, tmp_path):
     data = json.loads(ranking.save(tmp_path)[0].read_text())
     assert set(data["layers"][0]) == {
         "layer", "score", "rank", "inside_fences", "side", "reached", "mean_cosine", "old_norm",
-        "new_norm", "stability",
+        "new_norm", "stability", "more",
     }  # fmt: skip
     names = {"old_answer", "scope", "fence", "quartiles", "confidence", "resamples"}
     assert names | {"seed", "split", "limit", "layers", "sites"} <= set(data["settings"])

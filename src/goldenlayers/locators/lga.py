@@ -25,6 +25,11 @@ from goldenlayers.passes.batches import pair_batches
 from goldenlayers.passes.dots import CROSS, NEW, OLD, gradient_dots
 
 SCOPES = ("site", "mlp")
+LEGEND = (
+    "score: inner product of the gradients of old and new answer, summed over facts; cosine and "
+    "norms: means over facts; stability: share of resamples of the facts that a layer wins"
+)
+AXIS = "score: Σ ⟨old gradient, new gradient⟩"
 CONFIDENCE_FIRST = 20  # facts before the first look: a bootstrap of fewer flatters the winner
 CONFIDENCE_STEP = 10  # facts taken between two looks
 
@@ -236,6 +241,8 @@ class _Scored:
             fact_scores={"score": dots, "cosine": cosine, "old_norm": old, "new_norm": new},
             skipped=tuple(self.skipped),
             fences=None if self.fences.k is None else (low, high),
+            legend=LEGEND,
+            axis=AXIS,
         )
 
     def _answer(self, i: int) -> FactAnswer:

@@ -22,50 +22,56 @@ class LayerScore:
 
     Attributes:
         layer: Index of the layer, from 0.
-        score: Sum over facts of <g_old, g_new>; None where the layer was not reached.
+        score: What the layers are ranked by, the greater the better; for LGA the sum over facts of
+            <g_old, g_new>. None where there is none, as at a layer that no gradient reached.
         rank: 1 for the golden layer; None for layers that cannot be chosen.
-        inside_fences: Whether the score lies inside the fences.
+        inside_fences: Whether the score lies inside the fences; True where there are none.
         side: "above" or "below" the fences, else None.
-        reached: Whether a gradient came through.
+        reached: Whether the method could look at the layer; for LGA, whether a gradient came
+            through.
         mean_cosine: Mean over facts of cos(g_old, g_new).
         old_norm: Mean over facts of |g_old| (Frobenius).
         new_norm: Mean over facts of |g_new|.
-        stability: Share of resamples of the facts that the layer wins; None with one fact.
+        stability: Share of resamples of the facts that the layer wins; None with one fact, and for
+            a method that takes no facts.
+        more: What else the method has to say of the layer, by name of the column; None where there
+            is nothing.
     """
 
     layer: int
     score: float | None
     rank: int | None
-    inside_fences: bool
-    side: str | None
-    reached: bool
-    mean_cosine: float | None
-    old_norm: float | None
-    new_norm: float | None
-    stability: float | None
+    inside_fences: bool = True
+    side: str | None = None
+    reached: bool = True
+    mean_cosine: float | None = None
+    old_norm: float | None = None
+    new_norm: float | None = None
+    stability: float | None = None
+    more: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class FactAnswer:
-    """The answers that a fact was scored with.
+    """A fact that was used, with the answers that it was scored with.
 
     Attributes:
         id: The fact's identifier.
-        old_answer: Text of the old answer.
+        new_answer: Text of the new answer.
+        old_answer: Text of the old answer; None for a method that takes none.
         old_source: "record" or "model".
         old_ids: Its token ids as the model gave them; None where it came from the record.
-        new_answer: Text of the new answer.
         old_loss: Mean negative log-likelihood of the old answer, nats per token.
         new_loss: The same of the new answer.
     """
 
     id: str
-    old_answer: str
-    old_source: str
-    old_ids: tuple[int, ...] | None
     new_answer: str
-    old_loss: float
-    new_loss: float
+    old_answer: str | None = None
+    old_source: str | None = None
+    old_ids: tuple[int, ...] | None = None
+    old_loss: float | None = None
+    new_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +97,13 @@ class LayerRanking:
         layers: One `LayerScore` per layer scored, shallow first.
         answers: The facts used, with the answers they were scored with.
         fact_scores: Per-fact arrays, each (facts, layers) float64 in the order of `answers` and
-            `layers`; for LGA: "score", "cosine", "old_norm", "new_norm".
+            `layers`; for LGA: "score", "cosine", "old_norm", "new_norm". NaN where there is none.
         skipped: Facts that were not used, with the reason.
         fences: Lower and upper fence; None where nothing is excluded.
+        legend: What the numbers mean, one line.
+        axis: What the score is, for the axis of a picture.
+        notes: What the method has to tell about its choice, a line each.
+        details: The same for machines, ready for JSON.
         settings: Every setting that had a say.
         model: Identity of the model.
         facts: Identity of the facts: source, sha256, split, counts.
@@ -108,6 +118,10 @@ class LayerRanking:
     fact_scores: Mapping[str, Floats]
     skipped: tuple[Skipped, ...] = ()
     fences: tuple[float, float] | None = None
+    legend: str = ""
+    axis: str = "score"
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -192,4 +206,5 @@ class LayerRanking:
 
 
 def _as_dict(score: LayerScore) -> dict[str, Any]:
-    return {name: getattr(score, name) for name in LayerScore.__slots__}
+    own = {name: getattr(score, name) for name in LayerScore.__slots__ if name != "more"}
+    return own | dict(score.more)

@@ -31,6 +31,10 @@ def to_dict(ranking: LayerRanking) -> dict[str, Any]:
         "order": ranking.order,
         "layers": [asdict(s) for s in ranking.layers],
         "fences": list(ranking.fences) if ranking.fences else None,
+        "legend": ranking.legend,
+        "axis": ranking.axis,
+        "notes": list(ranking.notes),
+        "details": dict(ranking.details),
         "settings": dict(ranking.settings),
         "seed": ranking.settings.get("seed"),
         "model": dict(ranking.model),
@@ -82,7 +86,7 @@ def load(path: str | Path) -> LayerRanking:
     try:
         layers = tuple(LayerScore(**s) for s in data["layers"])
         answers = tuple(
-            FactAnswer(**{**a, "old_ids": None if a["old_ids"] is None else tuple(a["old_ids"])})
+            FactAnswer(**{**a, "old_ids": tuple(a["old_ids"]) if a["old_ids"] else None})
             for a in data["answers"]
         )
         # only the name counts: a ranking from somebody else must not point outside its folder
@@ -95,6 +99,11 @@ def load(path: str | Path) -> LayerRanking:
             fact_scores=_read_csv(table, answers, layers),
             skipped=tuple(Skipped(**s) for s in data["skipped"]),
             fences=tuple(data["fences"]) if data["fences"] else None,
+            # a ranking of an earlier version does not have these
+            legend=data.get("legend", ""),
+            axis=data.get("axis", "score"),
+            notes=tuple(data.get("notes", ())),
+            details=data.get("details", {}),
             settings=data["settings"],
             model=data["model"],
             facts=data["facts"],

@@ -113,7 +113,7 @@ def _scores(axes: Axes, ranking: LayerRanking) -> None:
         color=INK,
         bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
     )
-    axes.set_ylabel("score: Σ ⟨old gradient, new gradient⟩", fontsize=9)
+    axes.set_ylabel(ranking.axis, fontsize=9)
     axes.set_title(_title(ranking), loc="left", fontsize=11, fontweight="bold", color=INK)
     axes.legend(
         handles=_legend(ranking),

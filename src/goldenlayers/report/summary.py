@@ -28,11 +28,7 @@ def summary_lines(
         bad: Records of the facts file that were set aside.
         written: The files written.
     """
-    yield (
-        "[dim]score: inner product of the gradients of old and new answer, summed over facts; "
-        "cosine and norms: means over facts; "
-        "stability: share of resamples of the facts that a layer wins[/]\n"
-    )
+    yield f"[dim]{escape(ranking.legend)}[/]\n"
     yield from _choice(ranking)
     yield from _facts(ranking, bad)
     seconds = ranking.seconds
@@ -56,6 +52,7 @@ def _choice(ranking: LayerRanking) -> Iterator[str]:
                 "  No layer wins half of them: the choice owes much to the sample of facts. "
                 "Take more facts, and treat the runners-up as equals."
             )
+    yield from (f"  {escape(note)}" for note in ranking.notes)
     if outside := [s.layer for s in ranking.layers if s.side]:
         yield f"  Outside the fences, so not chosen: layers {', '.join(map(str, outside))}."
     if missing := [s.layer for s in ranking.layers if not s.reached]:
@@ -72,7 +69,9 @@ def _facts(ranking: LayerRanking, bad: Sequence[BadRecord]) -> Iterator[str]:
     names = {"record": "the records", "model": "the model"}
     counts = info["old_answers"]
     sources = [f"{counts[source]} from {names[source]}" for source in names if source in counts]
-    yield escape(f"{text}; old answers: {', '.join(sources)}; source: {info['source']}")
+    if sources:
+        text += f"; old answers: {', '.join(sources)}"
+    yield escape(f"{text}; source: {info['source']}")
     for skipped in ranking.skipped[:MOST]:
         yield f"  {escape(skipped.id)}: {escape(skipped.reason)}"
     if len(ranking.skipped) > MOST:

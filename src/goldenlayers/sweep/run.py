@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,11 @@ from goldenlayers.facts.fact import Fact
 from goldenlayers.metrics.questions import OWN_TOKENS
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import EditSite
-from goldenlayers.progress import Progress, silent
+from goldenlayers.progress import Progress, Say, quiet, silent
 from goldenlayers.sweep.engine import Sweep
 from goldenlayers.sweep.store import Store
 
-Say = Callable[[str], None]
 WORTH_TELLING = 5.0  # seconds that are left
-
-
-def quiet(line: str) -> None:
-    """Tell nothing."""
 
 
 def prepared(
