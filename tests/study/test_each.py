@@ -14,7 +14,7 @@ import goldenlayers as gl
 from goldenlayers.errors import EditError, FactError, SettingsError
 from goldenlayers.facts import LocalityProbe
 from goldenlayers.metrics.evaluation import Evaluation
-from goldenlayers.study import attempt
+from goldenlayers.sweep import attempt
 from tests import tiny
 from tests.editors.test_edit import same, state
 
