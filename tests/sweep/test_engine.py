@@ -101,14 +101,30 @@ def test_small_batches_give_the_same():
         assert a.steps == b.steps
 
 
-def test_blocks_fill_a_run_and_the_first_fact_is_measured_alone():
+def test_blocks_put_rows_of_similar_length_together_and_measure_one_fact_alone():
     swept = sweep("llama", batch_tokens=400)
-    facts = [dataclasses.replace(FACTS[0], id=str(i)) for i in range(12)]
-    blocks = list(swept.blocks(facts, 4))
-    assert [f for block in blocks for f in block] == facts
-    assert len(blocks[0]) == 1
-    assert 1 < len(blocks[1]) <= engine.MOST_FACTS
-    assert [len(b) for b in sweep("llama", plain=True).blocks(facts, 4)] == [1] * 12
+    facts = [dataclasses.replace(f, id=f"{f.id}.{i}") for i in range(6) for f in FACTS]
+    blocks = swept.blocks(facts, 4)
+    assert sorted(f.id for b in blocks for f in b.facts) == sorted(f.id for f in facts)
+    assert sum(b.share for b in blocks) == pytest.approx(1.0)
+    assert len(blocks[0].facts) == 1
+    assert max(len(b.facts) for b in blocks) > 1
+    request = swept._request(facts, swept.sites[:1])
+    tails = {
+        fact.id: max(len(row.ids) - row.subject for row in rows.fed)
+        for fact, rows in zip(facts, swept.editor.prepare(request), strict=True)
+    }
+    assert len(set(tails.values())) > 1
+    middling = sorted(tails[f.id] for f in facts)[len(facts) // 2]
+    assert tails[blocks[0].facts[0].id] == middling
+    rows = len(swept.editor.prepare(request)[0].fed)
+    for block in blocks[1:]:
+        longest = max(tails[f.id] for f in block.facts)
+        assert len(block.facts) == 1 or longest * rows * 4 * len(block.facts) <= 400
+        assert len(block.facts) <= engine.MOST_FACTS
+    plain = sweep("llama", plain=True).blocks(facts[:12], 4)
+    assert [len(b.facts) for b in plain] == [1] * 12
+    assert [b.share for b in plain] == [pytest.approx(1 / 12)] * 12
 
 
 def test_an_editor_of_another_kind_gets_the_plain_loop():

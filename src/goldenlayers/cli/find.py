@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -106,11 +106,12 @@ def command(
     width = _fence(fence)
     with console.working("starting"):
         from goldenlayers.facts import bundled_facts, read_facts
-        from goldenlayers.locators.find import choose_facts, find, make_locator
+        from goldenlayers.locators.find import choose_facts, find
+        from goldenlayers.locators.registry import make_locator
         from goldenlayers.report.summary import summary_lines
         from goldenlayers.report.table import ranking_table
 
-    settings = {
+    settings: dict[str, Any] = {
         "old_answer": old_answer,
         "scope": scope,
         "fence": width,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.models.sites import EditSite
-from goldenlayers.progress import Progress, silent
+from goldenlayers.progress import Progress, Say, quiet, silent
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,24 @@ class Request:
         tokenizer: Its fast tokenizer.
         facts: The facts to choose on; never the test facts.
         sites: Edit sites of the layers to choose among, shallow first.
+        all_sites: Edit sites of every layer of the model.
         seed: Seed of everything random.
         progress: Called as the work goes on.
+        say: Called with a line when something is worth knowing.
+        store: File that keeps finished work, for a locator that edits; None keeps nothing.
+        resume: Go on with what the file holds.
     """
 
     model: Any
     tokenizer: Any
     facts: Sequence[Fact]
     sites: Sequence[EditSite]
+    all_sites: Sequence[EditSite]
     seed: int = 0
     progress: Progress = silent
+    say: Say = quiet
+    store: Path | None = None
+    resume: bool = False
 
 
 class Locator(Protocol):

@@ -6,29 +6,28 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.facts.read import FactSet
 from goldenlayers.locators.base import Locator, Request
-from goldenlayers.locators.lga import LGA
 from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.locators.registry import make_locator
 from goldenlayers.models.causal import require_causal
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import choose_layers, find_sites
-from goldenlayers.progress import Progress, silent
+from goldenlayers.progress import Progress, Say, quiet, silent
 from goldenlayers.versions import versions
-
-LOCATORS: dict[str, type[Locator]] = {"lga": LGA}
 
 
 def find(
     model: Any,
     tokenizer: Any,
     facts: Sequence[Fact],
-    method: str = "lga",
+    method: str | Locator = "lga",
     *,
     layers: str | Sequence[int] | None = None,
     site: str | None = None,
@@ -36,6 +35,9 @@ def find(
     limit: int | None = None,
     seed: int = 0,
     identity: ModelIdentity | None = None,
+    store: str | Path | None = None,
+    resume: bool = False,
+    say: Say = quiet,
     progress: Progress = silent,
     **settings: Any,
 ) -> LayerRanking:
@@ -48,7 +50,8 @@ def find(
         model: A causal language model of transformers.
         tokenizer: Its fast tokenizer.
         facts: Facts to choose on, a `FactSet` or any sequence.
-        method: Name of the locator; "lga".
+        method: Name of the locator: "lga", "verified", "brute-force", "cma",
+            "attribution-patching", "gradient-norm", "middle", "random", "fixed:N"; or a locator.
         layers: Layers to choose among: None for all, numbers, or text such as "5-20".
         site: Qualified name of the edit site with "{}" for the layer, if structure does not tell.
         split: "auto" (the proxy facts where any are marked, else all), "proxy", "test" or "all".
@@ -56,8 +59,14 @@ def find(
         limit: Use the first so many facts.
         seed: Seed of everything random.
         identity: Which model this is, if it is known better than from the model itself.
-        progress: Called with stage, facts done and facts in total.
-        **settings: Settings of the locator; for "lga" see `goldenlayers.LGA`.
+        store: File that keeps every finished edit of "brute-force" and "verified", so that a run
+            that was stopped goes on where it was; None keeps nothing.
+        resume: Go on with a store that holds outcomes; it is refused if it is of another model,
+            other facts or other settings.
+        say: Called with a line when something is worth knowing, such as how long it will take.
+        progress: Called with stage, items done and their total.
+        **settings: Settings of the locator; for "lga" see `goldenlayers.LGA`, for "brute-force"
+            `goldenlayers.BruteForce`, and so on.
 
     Returns:
         The ranking.
@@ -68,20 +77,27 @@ def find(
         SiteError: If the edit sites cannot be found.
         ModelError: If the model is not causal, or the tokenizer is not its own.
         LocatorError: If no layer can be chosen.
+        ResultError: If the store cannot be used.
 
     Example:
         >>> ranking = goldenlayers.find(model, tokenizer, goldenlayers.bundled_facts())
         >>> ranking.golden, ranking.order[:3]
     """
     start = time.perf_counter()
-    locator = make_locator(method, **settings)
+    locator = make_locator(method, **settings) if isinstance(method, str) else method
     chosen = choose_facts(facts, split, limit)
     if seed < 0:
         raise SettingsError(f"seed {seed}: expected 0 or more")
-    sites = choose_layers(find_sites(model, site), layers)
+    all_sites = find_sites(model, site)
+    sites = choose_layers(all_sites, layers)
     with untouched(model):
         require_causal(model)
-        ranking = locator.rank(Request(model, tokenizer, chosen, sites, seed, progress))
+        ranking = locator.rank(
+            Request(
+                model, tokenizer, chosen, sites, all_sites, seed, progress, say,
+                None if store is None else Path(store), resume,
+            )
+        )  # fmt: skip
     return replace(
         ranking,
         settings=asdict(locator)
@@ -101,29 +117,14 @@ def find(
             "bad_records": len(chosen.bad),
             "used": len(ranking.answers),
             "skipped": len(ranking.skipped),
-            "old_answers": dict(Counter(a.old_source for a in ranking.answers)),
+            "old_answers": dict(
+                Counter(a.old_source for a in ranking.answers if a.old_source is not None)
+            ),
             "splits": dict(Counter(f.split or "none" for f in chosen)),
         },
         versions=versions(),
         seconds={"find": time.perf_counter() - start},
     )
-
-
-def make_locator(method: str, **settings: Any) -> Locator:
-    """Return the locator of that name with those settings.
-
-    Raises:
-        SettingsError: If the method or a setting is unknown, or a value out of range.
-    """
-    if method not in LOCATORS:
-        raise SettingsError(f"method {method!r} is unknown; expected one of {', '.join(LOCATORS)}")
-    known = LOCATORS[method].__dataclass_fields__
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        raise SettingsError(
-            f"method {method!r} has no setting {unknown[0]!r}; it has {', '.join(known)}"
-        )
-    return LOCATORS[method](**settings)
 
 
 def choose_facts(facts: Sequence[Fact], split: str, limit: int | None) -> FactSet:

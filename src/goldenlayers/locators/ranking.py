@@ -102,6 +102,8 @@ class LayerRanking:
         fences: Lower and upper fence; None where nothing is excluded.
         legend: What the numbers mean, one line.
         axis: What the score is, for the axis of a picture.
+        shares: Names of the numbers that are shares of one and are shown in percent: "score",
+            and those of `LayerScore.more`.
         notes: What the method has to tell about its choice, a line each.
         details: The same for machines, ready for JSON.
         settings: Every setting that had a say.
@@ -120,6 +122,7 @@ class LayerRanking:
     fences: tuple[float, float] | None = None
     legend: str = ""
     axis: str = "score"
+    shares: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)

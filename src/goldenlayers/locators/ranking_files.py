@@ -33,6 +33,7 @@ def to_dict(ranking: LayerRanking) -> dict[str, Any]:
         "fences": list(ranking.fences) if ranking.fences else None,
         "legend": ranking.legend,
         "axis": ranking.axis,
+        "shares": list(ranking.shares),
         "notes": list(ranking.notes),
         "details": dict(ranking.details),
         "settings": dict(ranking.settings),
@@ -102,6 +103,7 @@ def load(path: str | Path) -> LayerRanking:
             # a ranking of an earlier version does not have these
             legend=data.get("legend", ""),
             axis=data.get("axis", "score"),
+            shares=tuple(data.get("shares", ())),
             notes=tuple(data.get("notes", ())),
             details=data.get("details", {}),
             settings=data["settings"],

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
 
 from goldenlayers.report.table import RUNNERS_UP
 
 if TYPE_CHECKING:
     from goldenlayers.locators.ranking import LayerRanking, LayerScore
 
+TITLES = {"lga": "LGA", "cma": "CMA", "brute-force": "brute force", "verified": "a race of edits"}
 GOLD, BLUE, SKY, GREY, INK = "#E69F00", "#0072B2", "#8CC4E8", "#B8B8B8", "#222222"
 
 
@@ -65,6 +67,7 @@ def _colour(score: LayerScore) -> str:
 
 def _scores(axes: Axes, ranking: LayerRanking) -> None:
     reached = [s for s in ranking.layers if s.score is not None]
+    errors = [s.more.get("standard_error") for s in reached]
     bars = axes.bar(
         [s.layer for s in reached],
         [s.score or 0.0 for s in reached],
@@ -72,7 +75,11 @@ def _scores(axes: Axes, ranking: LayerRanking) -> None:
         color=[_colour(s) for s in reached],
         edgecolor="white",
         linewidth=0.5,
+        yerr=[e or 0.0 for e in errors] if any(e is not None for e in errors) else None,
+        error_kw={"ecolor": INK, "elinewidth": 0.8},
     )
+    if "score" in ranking.shares:
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     for bar, score in zip(bars, reached, strict=True):
         if score.rank is None:
             bar.set_hatch("////")
@@ -179,9 +186,10 @@ def _legend(ranking: LayerRanking) -> list[Patch]:
 
 def _title(ranking: LayerRanking) -> str:
     name = ranking.model.get("title", "the model")
+    on = f" on {len(ranking.answers)} facts" if ranking.answers else ""
     return (
         f"Layer {ranking.golden} is the golden layer of {name} "
-        f"by {ranking.method.upper()} on {len(ranking.answers)} facts"
+        f"by {TITLES.get(ranking.method, ranking.method)}{on}"
     )
 
 

@@ -68,6 +68,9 @@ def _facts(ranking: LayerRanking, bad: Sequence[BadRecord]) -> Iterator[str]:
         text += f", {len(bad)} bad record{'s' * (len(bad) > 1)} set aside"
     names = {"record": "the records", "model": "the model"}
     counts = info["old_answers"]
+    if not ranking.answers:
+        yield escape(f"facts  none looked at by this method; source: {info['source']}")
+        return
     sources = [f"{counts[source]} from {names[source]}" for source in names if source in counts]
     if sources:
         text += f"; old answers: {', '.join(sources)}"
@@ -92,6 +95,8 @@ def _facts(ranking: LayerRanking, bad: Sequence[BadRecord]) -> Iterator[str]:
 
 def _next(ranking: LayerRanking) -> str:
     """Return the command that answers the user's next question."""
+    if ranking.method not in ("lga", "verified", "brute-force"):
+        return "the same command with --method brute-force: is it so when the edits are made?"
     if ranking.facts["source"] == "bundled":
         model = str(ranking.model["name"])
         option = "" if model == "bundled" else f" --model {shlex.quote(model)}"
@@ -99,6 +104,10 @@ def _next(ranking: LayerRanking) -> str:
             f"golden-layers find{option} --facts YOUR_FACTS.jsonl "
             "(golden-layers facts --help shows the format)"
         )
+    if ranking.method == "brute-force":
+        return "golden-layers compare: how good would the cheaper ways to choose have been?"
+    if ranking.method == "verified":
+        return "the same command with --race all: is none of the other layers better?"
     if ranking.settings["old_answer"] == "record":
         return (
             "the same command with --old-answer model: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
@@ -12,40 +13,62 @@ if TYPE_CHECKING:
 
 RUNNERS_UP = 4
 BAR = 12
-COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
-    ("layer", "right"),
-    ("", "left"),
-    ("score", "right"),
-    ("", "left"),
-    ("fences", "left"),
-    ("cosine", "right"),  # mean over the facts, as are the norms
-    ("|g old|", "right"),
-    ("|g new|", "right"),
-    ("stability", "right"),
-)
+Justify = Literal["left", "right"]
+Cell = str | Text
+# heading, justification, and what stands in the column for a layer
+Column = tuple[str, Justify, "Callable[[LayerScore], Cell]"]
 
 
 def ranking_table(ranking: LayerRanking) -> Table:
     """Return the layers as a table, shallow first, the golden layer and the runners-up marked."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for name, justify in COLUMNS:
+    columns = list(_columns(ranking))
+    for name, justify, _ in columns:
         table.add_column(name, justify=justify, no_wrap=True)
-    scale = max((abs(s.score or 0.0) for s in ranking.layers if s.rank), default=1.0) or 1.0
     for s in ranking.layers:
         style = "bold yellow" if s.rank == 1 else "" if s.rank else "dim"
-        table.add_row(
-            str(s.layer),
-            _mark(s),
-            _number(s.score),
-            _bar(s, scale),
-            _fences(s),
-            "–" if s.mean_cosine is None else f"{s.mean_cosine:+.3f}",
-            _number(s.old_norm),
-            _number(s.new_norm),
-            "–" if s.stability is None else f"{s.stability:.0%}" if s.stability else "·",
-            style=style,
-        )
+        table.add_row(*(cell(s) for _, _, cell in columns), style=style)
     return table
+
+
+def _columns(ranking: LayerRanking) -> Iterator[Column]:
+    """Yield the columns that the method has something to say in."""
+    scale = max((abs(s.score or 0.0) for s in ranking.layers if s.rank), default=1.0) or 1.0
+    shares = set(ranking.shares)
+
+    def number(name: str, value: float | None) -> str:
+        return percent(value) if name in shares else _number(value)
+
+    yield "layer", "right", lambda s: str(s.layer)
+    yield "", "left", _mark
+    yield "score", "right", lambda s: number("score", s.score)
+    yield "", "left", lambda s: _bar(s, scale)
+    if ranking.fences is not None or any(not s.reached for s in ranking.layers):
+        yield "fences", "left", _fences
+    if any(s.mean_cosine is not None for s in ranking.layers):
+        # mean over the facts, as are the norms
+        yield "cosine", "right", lambda s: "–" if s.mean_cosine is None else f"{s.mean_cosine:+.3f}"
+        yield "|g old|", "right", lambda s: _number(s.old_norm)
+        yield "|g new|", "right", lambda s: _number(s.new_norm)
+
+    def further(name: str) -> Callable[[LayerScore], Cell]:
+        return lambda s: number(name, s.more.get(name))
+
+    for name in dict.fromkeys(name for s in ranking.layers for name in s.more):
+        yield name.replace("_", " "), "right", further(name)
+    if any(s.stability is not None for s in ranking.layers):
+        yield "stability", "right", _stability
+
+
+def percent(value: float | None) -> str:
+    """Return a share of one as percent, to a tenth; a dash for none."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _stability(score: LayerScore) -> str:
+    if score.stability is None:
+        return "–"
+    return f"{score.stability:.0%}" if score.stability else "·"
 
 
 def _mark(score: LayerScore) -> Text:

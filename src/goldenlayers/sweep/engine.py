@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +39,22 @@ GROWING, PLAIN = "growing batch", "plain loop"
 # and layer at the bundled model's width, so that this is a few GB there.
 BATCH_TOKENS = 2048
 MOST_FACTS = 8  # side by side
+# Facts of similar length are sought among so many: what is done when a run is stopped is nearly the
+# facts that come first, not the longest of all.
+WINDOW = 32
+
+
+@dataclass(frozen=True)
+class Block:
+    """Facts that are edited together.
+
+    Attributes:
+        facts: The facts.
+        share: Of the work of all blocks, by the tokens of their rows.
+    """
+
+    facts: tuple[Fact, ...]
+    share: float
 
 
 @dataclass(frozen=True)
@@ -111,26 +127,42 @@ class Sweep:
         depth = self.sites[-1].layer + 1
         return _with_shares(made, time.perf_counter() - start, depth)
 
-    def blocks(self, facts: Sequence[Fact], layers: int) -> Iterator[list[Fact]]:
-        """Yield the facts in blocks that fill a run; the first alone, to measure what it takes."""
+    def blocks(self, facts: Sequence[Fact], layers: int) -> list[Block]:
+        """Part the facts into blocks that fill a run, rows of similar length together.
+
+        The first fact of middling length is a block alone, to measure what it takes.
+
+        Args:
+            facts: The facts.
+            layers: At how many layers each of them is edited.
+        """
         if self._plain_reason() is not None:
-            yield from ([fact] for fact in facts)
-            return
+            return [Block((fact,), 1.0 / len(facts)) for fact in facts]
         assert isinstance(self.editor, RROME)
-        sizes = [
-            sum(len(row.ids) - row.subject for row in rows.fed) * layers
+        tails = [
+            (max(len(row.ids) - row.subject for row in rows.fed), len(rows.fed))
             for rows in self.editor.prepare(self._request(facts, self.sites[:1]))
+        ]  # longest tail and rows of each fact
+        costs = [tail * rows for tail, rows in tails]
+        near = range(min(len(facts), WINDOW))
+        first = sorted(near, key=lambda i: tails[i])[len(near) // 2]
+        groups = [[first]]
+        for start in range(0, len(facts), WINDOW):
+            window = [i for i in range(start, min(start + WINDOW, len(facts))) if i != first]
+            group: list[int] = []
+            for i in sorted(window, key=lambda i: (-tails[i][0], i)):
+                # padded to the longest, which comes first
+                longest = tails[(group or [i])[0]][0]
+                tokens = longest * layers * sum(tails[j][1] for j in (*group, i))
+                if group and (tokens > self.batch_tokens or len(group) == MOST_FACTS):
+                    groups.append(group)
+                    group = []
+                group.append(i)
+            groups += [group] if group else []
+        return [
+            Block(tuple(facts[i] for i in group), sum(costs[i] for i in group) / sum(costs))
+            for group in groups
         ]
-        block: list[Fact] = []
-        tokens = 0
-        for i, (fact, size) in enumerate(zip(facts, sizes, strict=True)):
-            block.append(fact)
-            tokens += size
-            if i == 0 or tokens >= self.batch_tokens or len(block) == MOST_FACTS:
-                yield block
-                block, tokens = [], 0
-        if block:
-            yield block
 
     def _plain_reason(self) -> str | None:
         if self.plain:

@@ -127,17 +127,20 @@ def fill(
     total = len(wanted) * len(layers)
     left = sum(len(missing) * len(group) for missing, group in lacking.items())
     computed, told = 0, False
-    start = time.perf_counter()
     for missing, group in lacking.items():
         for block in sweep.blocks(group, len(missing)):
             progress(stage, total - left + computed, total)
-            store.add(sweep.run(block, missing))
-            computed += len(block) * len(missing)
+            start = time.perf_counter()
+            store.add(sweep.run(block.facts, missing))
+            edits = len(block.facts) * len(missing)
+            computed += edits
             progress(stage, total - left + computed, total)
             if not told:
                 told = True
                 took = time.perf_counter() - start
-                rest = took * (left - computed) / computed
+                # of this group by the length of its facts, of the others by their number
+                ahead = len(group) * len(missing)
+                rest = took / block.share * (1 + (left - ahead) / ahead) - took
                 if rest > WORTH_TELLING:
                     say(
                         f"{left} edits ({len(wanted)} facts, {len(layers)} layers): about "

@@ -1,0 +1,48 @@
+"""The locators by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goldenlayers.errors import SettingsError
+from goldenlayers.locators.base import Locator
+from goldenlayers.locators.fixed import Fixed
+from goldenlayers.locators.lga import LGA
+from goldenlayers.locators.middle import Middle
+from goldenlayers.locators.random_layer import RandomLayer
+
+LOCATORS: dict[str, type[Locator]] = {
+    "lga": LGA,
+    "middle": Middle,
+    "random": RandomLayer,
+    "fixed": Fixed,
+}
+
+
+def make_locator(method: str, **settings: Any) -> Locator:
+    """Return the locator of that name with those settings.
+
+    Args:
+        method: Its name; "fixed:5" stands for "fixed" with layer=5.
+        **settings: Its settings.
+
+    Raises:
+        SettingsError: If the method or a setting is unknown, or a value out of range.
+    """
+    name, colon, number = method.partition(":")
+    if name == "fixed":
+        if not colon and "layer" in settings:
+            number = str(settings.pop("layer"))
+        if not number.isdecimal():
+            raise SettingsError(f"method {method!r}: expected fixed:N, as in fixed:5")
+        settings["layer"] = int(number)
+    elif colon or name not in LOCATORS:
+        names = ", ".join("fixed:N" if n == "fixed" else n for n in LOCATORS)
+        raise SettingsError(f"method {method!r} is unknown; expected one of {names}")
+    known = LOCATORS[name].__dataclass_fields__
+    unknown = [setting for setting in settings if setting not in known]
+    if unknown:
+        raise SettingsError(
+            f"method {method!r} has no setting {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+        )
+    return LOCATORS[name](**settings)
