@@ -34,13 +34,14 @@ from goldenlayers.locators.lga import LGA
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import find_sites
 from goldenlayers.passes.answer_logits import answer_logits
-from goldenlayers.passes.batches import PairBatch, pair_batches
-from goldenlayers.passes.dots import gradient_dots, row_losses
+from goldenlayers.passes.batches import Batch, pair_batches
+from goldenlayers.passes.dots import gradient_dots
+from goldenlayers.passes.factor_pass import row_losses
 
 BATCH_TOKENS = LGA().batch_tokens
 
 
-def batches_of(pairs: list[ScoredPair], device: Any) -> list[PairBatch]:
+def batches_of(pairs: list[ScoredPair], device: Any) -> list[Batch]:
     old, new = [p.old for p in pairs], [p.new for p in pairs]
     return pair_batches(old, new, device=device, max_tokens=BATCH_TOKENS)
 

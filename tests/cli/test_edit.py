@@ -218,7 +218,7 @@ WRONG = {
     ("--weight-decay", "nan"): "weight_decay nan",
     ("--value-from", "x"): "value_from 'x': expected prompt or mean",
     ("--seed", "-1"): "--seed -1: expected 0 or more",
-    ("--covariance", "/no/such"): "--covariance '/no/such': no such file",
+    ("--covariance", "/no/such"): "covariance '/no/such': no such file",
     ("--covariance", "hub:x/y/z/w"): "expected hub:owner/name",
     ("--format", "pickle"): "--format 'pickle': expected delta, adapter or model",
     ("--format", ","): "--format ',': expected delta, adapter or model",

@@ -245,7 +245,7 @@ WRONG = {
     ("--editor", "rome"): "--editor has no effect without --layers",
     ("--layers", "1", "--lr", "nan"): "lr nan: expected a number above 0",
     ("--layers", "1", "--templates", "x"): "--templates 'x': expected one of",
-    ("--layers", "1", "--covariance", "/none"): "--covariance '/none': no such file",
+    ("--layers", "1", "--covariance", "/none"): "covariance '/none': no such file",
     ("--seed", "-1"): "--seed -1: expected 0 or more",
     ("--limit", "0"): "limit 0: expected 1 or more",
     ("--split", "train"): "split 'train' is unknown",

@@ -29,6 +29,7 @@ def check(
     seed: int,
 ) -> list[Editor]:
     """Refuse wrong settings before anything is loaded; return the editors."""
+    from goldenlayers.covariance.texts import check_text
     from goldenlayers.editors.run import make_editor
     from goldenlayers.editors.templates import KINDS
 
@@ -37,15 +38,7 @@ def check(
         raise SettingsError(f"--templates {templates!r}: expected one of {', '.join(KINDS)}")
     if seed < 0:
         raise SettingsError(f"--seed {seed}: expected 0 or more")
-    if covariance != "none":
-        from goldenlayers.covariance.texts import TextFile, text_source
-
-        source = text_source(covariance, seed)
-        if isinstance(source, TextFile) and not source.path.is_file():
-            raise SettingsError(
-                f"--covariance {covariance!r}: no such file; expected none, model, a text file, or "
-                "hub:owner/name"
-            )
+    check_text(covariance)
     return made
 
 

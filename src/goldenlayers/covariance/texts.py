@@ -226,6 +226,25 @@ def text_source(text: Any, seed: int = 0) -> TextSource:
     return TextFile(Path(text).expanduser())
 
 
+def check_text(covariance: str) -> None:
+    """Refuse what cannot be the setting "covariance" of an edit, before any model is loaded.
+
+    Args:
+        covariance: "none", or the text that the covariance is taken over.
+
+    Raises:
+        SettingsError: If it means nothing, or names a file that is not there.
+    """
+    if covariance == "none":
+        return
+    source = text_source(covariance)
+    if isinstance(source, TextFile) and not source.path.is_file():
+        raise SettingsError(
+            f"covariance {covariance!r}: no such file; expected none, model, a text file, or "
+            "hub:owner/name"
+        )
+
+
 def _datasets() -> Any:
     try:
         return importlib.import_module("datasets")

@@ -8,7 +8,6 @@ from typing import Any
 
 from goldenlayers.errors import SettingsError
 from goldenlayers.facts.bundled import bundled_facts
-from goldenlayers.locators.find import find
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.models.sites import EditSite, choose_layers, find_sites
 from goldenlayers.progress import Progress, silent
@@ -32,6 +31,9 @@ def resolve_layer(
     if isinstance(layer, LayerRanking):
         return _golden(layer, model, sites), _by(layer)
     if isinstance(layer, str) and layer == "auto":
+        # here and not above: some locators edit, and need the editors
+        from goldenlayers.locators.find import find
+
         ranking = find(model, tokenizer, bundled_facts(), site=site, seed=seed, progress=progress)
         return choose_layers(sites, [ranking.golden])[0], _by(ranking)
     try:
@@ -46,6 +48,8 @@ def resolve_layer(
 def _by(ranking: LayerRanking) -> str:
     facts = ranking.facts if isinstance(ranking.facts, Mapping) else {}
     n = len(ranking.answers)
+    if not n:
+        return ranking.method  # it looked at no fact
     source = facts.get("source") or "facts of its own"
     return f"{ranking.method} on {n} fact{'' if n == 1 else 's'} of {source}"
 

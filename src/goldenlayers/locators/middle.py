@@ -19,7 +19,7 @@ class Middle:
         """Rank layers by their distance from the middle."""
         numbers = np.array([site.layer for site in request.sites])
         middle = numbers[(len(numbers) - 1) // 2]
-        layers = ranked(request.sites, -np.abs(numbers - middle).astype(float))
+        layers = ranked(request.sites, 0.0 - np.abs(numbers - middle))
         return LayerRanking(
             method="middle",
             golden=golden_of(layers),

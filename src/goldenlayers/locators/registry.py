@@ -6,13 +6,19 @@ from typing import Any
 
 from goldenlayers.errors import SettingsError
 from goldenlayers.locators.base import Locator
+from goldenlayers.locators.brute_force import BruteForce
 from goldenlayers.locators.fixed import Fixed
+from goldenlayers.locators.gradient_norm import GradientNorm
 from goldenlayers.locators.lga import LGA
 from goldenlayers.locators.middle import Middle
 from goldenlayers.locators.random_layer import RandomLayer
+from goldenlayers.locators.verified import Verified
 
 LOCATORS: dict[str, type[Locator]] = {
     "lga": LGA,
+    "verified": Verified,
+    "brute-force": BruteForce,
+    "gradient-norm": GradientNorm,
     "middle": Middle,
     "random": RandomLayer,
     "fixed": Fixed,

@@ -16,17 +16,17 @@ BATCH_PRICE = 100
 
 
 @dataclass(frozen=True)
-class PairBatch:
-    """B facts, each with an old and a new row; rows 0..B-1 are old, rows B..2B-1 new.
+class Batch:
+    """Rows of B facts: R = 2B, old ones 0..B-1 and new ones B..2B-1, or one row of each, R = B.
 
     The last token of an answer is not fed: nothing is predicted from it.
 
     Attributes:
         index: Position of each of the B facts in the caller's order.
-        input_ids: (2B, T) int64, padded.
-        attention_mask: (2B, T) int64, 1 on real tokens; None where it is not needed: under causal
+        input_ids: (R, T) int64, padded.
+        attention_mask: (R, T) int64, 1 on real tokens; None where it is not needed: under causal
             attention no real token sees the padding to its right.
-        position_ids: (2B, T) int64 for padding on the left, else None.
+        position_ids: (R, T) int64 for padding on the left, else None.
         rows: (N,) int64, row of each answer token.
         columns: (N,) int64, position from which each answer token is predicted.
         labels: (N,) int64, the answer tokens.
@@ -83,7 +83,7 @@ def pair_batches(
     device: torch.device | str = "cpu",
     max_tokens: int,
     padding_side: str = "right",
-) -> list[PairBatch]:
+) -> list[Batch]:
     """Bucket (old, new) rows of facts by length.
 
     Args:
@@ -95,21 +95,27 @@ def pair_batches(
     """
     lengths = [2 * (max(len(o.ids), len(n.ids)) - 1) for o, n in zip(old, new, strict=True)]
     return [
-        _pair_batch(
-            tuple(group), [old[i] for i in group], [new[i] for i in group], device, padding_side
+        _batch(
+            tuple(group),
+            [*(old[i] for i in group), *(new[i] for i in group)],
+            device,
+            padding_side,
         )
         for group in plan(lengths, max_tokens)
     ]
 
 
-def _pair_batch(
-    index: tuple[int, ...],
-    old: Sequence[Row],
-    new: Sequence[Row],
-    device: torch.device | str,
-    padding_side: str,
-) -> PairBatch:
-    both = [*old, *new]
+def row_batches(
+    rows: Sequence[Row], *, device: torch.device | str = "cpu", max_tokens: int
+) -> list[Batch]:
+    """Bucket rows by length, one row per fact; see `pair_batches`."""
+    groups = plan([len(row.ids) - 1 for row in rows], max_tokens)
+    return [_batch(tuple(group), [rows[i] for i in group], device, "right") for group in groups]
+
+
+def _batch(
+    index: tuple[int, ...], both: Sequence[Row], device: torch.device | str, padding_side: str
+) -> Batch:
     T = max(len(row.ids) for row in both) - 1
     left = padding_side == "left"
     ids, mask, where = [], [], []
@@ -127,7 +133,7 @@ def _pair_batch(
         ]
     rows, columns, labels, weights = zip(*where, strict=True)
     attention = torch.tensor(mask, device=device)
-    return PairBatch(
+    return Batch(
         index=index,
         input_ids=torch.tensor(ids, device=device),
         attention_mask=attention if left else None,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 RUNNERS_UP = 4
 BAR = 12
+HEADINGS = {"standard_error": "± s.e.", "lga_rank": "LGA's rank"}
+COUNTS = ("lga_rank", "facts")  # whole numbers
 Justify = Literal["left", "right"]
 Cell = str | Text
 # heading, justification, and what stands in the column for a layer
@@ -37,6 +39,8 @@ def _columns(ranking: LayerRanking) -> Iterator[Column]:
     shares = set(ranking.shares)
 
     def number(name: str, value: float | None) -> str:
+        if name in COUNTS and value is not None:
+            return f"{value:.0f}"
         return percent(value) if name in shares else _number(value)
 
     yield "layer", "right", lambda s: str(s.layer)
@@ -55,7 +59,7 @@ def _columns(ranking: LayerRanking) -> Iterator[Column]:
         return lambda s: number(name, s.more.get(name))
 
     for name in dict.fromkeys(name for s in ranking.layers for name in s.more):
-        yield name.replace("_", " "), "right", further(name)
+        yield HEADINGS.get(name) or name.replace("_", " "), "right", further(name)
     if any(s.stability is not None for s in ranking.layers):
         yield "stability", "right", _stability
 

@@ -93,29 +93,38 @@ class LayerScores:
         parts = np.stack([self.means(name, weights) for name in self.members(objective)])
         return _combine(objective, parts)
 
-    def standard_errors(self, objective: str) -> Floats:
-        """Return the standard error of `by_layer` as an estimate for the facts' population, (L,).
+    def contributions(self, objective: str) -> Floats:
+        """Return what each fact contributes to the objective: (N, L), whose mean is `by_layer`.
 
-        Of the linearised objective (delta method); NaN with fewer than two facts.
+        A fact without a member contributes that member's mean. The harmonic mean is linearised at
+        the means over all the facts (delta method); for the others this is exact.
         """
         names = self.members(objective)
         n = len(self.facts)
-        if n < 2:
-            return np.full(len(self.layers), np.nan)
         means = np.stack([self.means(name) for name in names])  # (M, L)
+        whole = _combine(objective, means)  # (L,)
         if objective == "harmonic":
-            whole = _combine(objective, means)
             slopes = np.divide(
                 whole**2, len(names) * means**2, out=np.zeros_like(means), where=means > 0
             )
         else:
             slopes = np.full_like(means, 1 / len(names))
-        influence = np.zeros((n, len(self.layers)))
+        out = np.tile(whole, (n, 1))  # (N, L)
         for name, mean, slope in zip(names, means, slopes, strict=True):
             there = ~np.isnan(self.values[name])
             apart = np.where(there, self.values[name] - mean, 0.0)
-            influence += slope * apart * n / np.maximum(there.sum(0), 1)
-        return np.asarray(np.sqrt((influence**2).sum(0) / (n * (n - 1))))
+            out += slope * apart * n / np.maximum(there.sum(0), 1)
+        return out
+
+    def standard_errors(self, objective: str) -> Floats:
+        """Return the standard error of `by_layer` as an estimate for the facts' population, (L,).
+
+        NaN with fewer than two facts.
+        """
+        n = len(self.facts)
+        if n < 2:
+            return np.full(len(self.layers), np.nan)
+        return np.asarray(self.contributions(objective).std(axis=0, ddof=1) / np.sqrt(n))
 
     def of_each_fact(self, objective: str) -> Floats:
         """Return the objective of each fact alone, of the members that it has: (N, L)."""

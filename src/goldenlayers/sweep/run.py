@@ -29,7 +29,7 @@ def prepared(
     model: Any,
     tokenizer: Any,
     sites: Sequence[EditSite],
-    editor: str,
+    editor: str | Editor,
     *,
     templates: str = "short",
     covariance: str = "none",
@@ -46,7 +46,7 @@ def prepared(
         model: A causal language model of transformers; returned as it came.
         tokenizer: Its fast tokenizer.
         sites: The edit sites of all layers that may be wanted, shallow first.
-        editor: Name of the editor.
+        editor: Name of the editor, or an editor.
         templates: Kind of the context templates.
         covariance: "none", or the text that the keys' covariance is taken over.
         settings: Settings of the editor.
@@ -56,7 +56,7 @@ def prepared(
         say: Called with a line when something is worth knowing.
         progress: Called with stage, items done and their total.
     """
-    chosen: Editor = make_editor(editor, **dict(settings or {}))
+    chosen = make_editor(editor, **dict(settings or {})) if isinstance(editor, str) else editor
     moments: dict[int, Any] = {}
     if covariance != "none":
         found = key_covariance(
@@ -73,7 +73,7 @@ def prepared(
     identity = {
         "model": model_key(model, tokenizer) | {"dtype": str(model.dtype).removeprefix("torch.")},
         "settings": {
-            "editor": editor,
+            "editor": chosen.name,
             **asdict(chosen),
             "templates": list(made.prefixes),
             "covariance": {str(n): key_hash(m.key) for n, m in moments.items()} or None,
@@ -104,7 +104,7 @@ def fill(
     *,
     say: Say = quiet,
     progress: Progress = silent,
-    stage: str = "edits",
+    stage: str | None = None,
 ) -> int:
     """Compute the outcomes that a store lacks; each is kept as soon as its batch is done.
 
@@ -125,6 +125,7 @@ def fill(
         if missing:
             lacking[missing].append(fact)
     total = len(wanted) * len(layers)
+    stage = stage or f"edits, {len(wanted)} facts × {len(layers)} layers"
     left = sum(len(missing) * len(group) for missing, group in lacking.items())
     computed, told = 0, False
     for missing, group in lacking.items():

@@ -1,0 +1,112 @@
+"""Where the new answer's gradient is largest: the choice by salience.
+
+    score(l) = mean_i | grad_{W_l} loss(Q_i, K'_i) |
+
+in the Frobenius norm, from the same factors as LGA; or the mean absolute value of the gradient's
+entries, as SaLEM has it. It asks how much a layer would move, not whether the old answer moves too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from goldenlayers.errors import LocatorError, SettingsError
+from goldenlayers.locators.base import Request
+from goldenlayers.locators.ranked import golden_of, ranked, winners
+from goldenlayers.locators.ranking import FactAnswer, LayerRanking, Skipped
+from goldenlayers.locators.stability import RESAMPLES
+from goldenlayers.models.sites import context_length
+from goldenlayers.models.text import encode_pairs, require_vocabulary
+from goldenlayers.passes.batches import row_batches
+from goldenlayers.passes.gradient_sizes import gradient_sizes
+
+STATISTICS = ("l2", "mean-abs")
+
+
+@dataclass(frozen=True)
+class GradientNorm:
+    """The largest gradient of the new answer.
+
+    Attributes:
+        statistic: What layers are ranked by: "l2", the Frobenius norm, or "mean-abs", SaLEM's. Both
+            are shown.
+        batch_tokens: Bound on the tokens in one batch; a matter of memory and speed alone.
+    """
+
+    statistic: str = "l2"
+    batch_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        if self.statistic not in STATISTICS:
+            raise SettingsError(
+                f"statistic {self.statistic!r} is unknown; expected one of {', '.join(STATISTICS)}"
+            )
+        if self.batch_tokens < 1:
+            raise SettingsError(f"batch_tokens {self.batch_tokens}: expected 1 or more")
+
+    def rank(self, request: Request) -> LayerRanking:
+        """Measure the gradients; the layer with the largest one, on average, is chosen.
+
+        Raises:
+            LocatorError: If no fact can be used, or no gradient reaches any layer.
+        """
+        limit = context_length(request.model)
+        rows = encode_pairs(request.tokenizer, [(f.prompt, f.target_new) for f in request.facts])
+        require_vocabulary(request.model, [row.ids for row in rows])
+        fits = [i for i, row in enumerate(rows) if limit is None or len(row.ids) <= limit]
+        skipped = tuple(
+            Skipped(f.id, f"{len(row.ids)} tokens long, the model's context is {limit}")
+            for i, (f, row) in enumerate(zip(request.facts, rows, strict=True))
+            if i not in set(fits)
+        )
+        if not fits:
+            raise LocatorError(f"none of the {len(rows)} facts fits into the model's context")
+        modules = dict(request.model.named_modules())
+        linears = [modules[site.name] for site in request.sites]
+        n_layers = len(linears)
+        sizes = {name: np.zeros((len(fits), n_layers)) for name in STATISTICS}
+        losses = np.zeros(len(fits))
+        reached = np.zeros(n_layers, dtype=bool)
+        done = 0
+        for batch in row_batches(
+            [rows[i] for i in fits], device=request.model.device, max_tokens=self.batch_tokens
+        ):
+            found = gradient_sizes(request.model, linears, batch)
+            index = list(batch.index)
+            sizes["l2"][index] = found.norms.T.cpu().numpy()
+            sizes["mean-abs"][index] = found.mean_abs.T.cpu().numpy()
+            losses[index] = found.losses.cpu().numpy()
+            reached |= found.reached.cpu().numpy()
+            done += len(index)
+            request.progress("gradients", done, len(fits))
+        by_layer = {k: np.where(reached, v.mean(0), np.nan) for k, v in sizes.items()}
+        each = sizes[self.statistic]  # (N, L)
+        counts = np.random.default_rng(request.seed).multinomial(
+            len(fits), np.full(len(fits), 1 / len(fits)), size=RESAMPLES
+        )  # (R, N)
+        found_layers = ranked(
+            request.sites,
+            by_layer[self.statistic],
+            stability=winners(np.where(reached, counts @ each, np.nan)) if len(fits) > 1 else None,
+            more={"l2_norm": by_layer["l2"], "mean_abs": by_layer["mean-abs"]},
+        )
+        layers = tuple(
+            replace(s, reached=bool(r)) for s, r in zip(found_layers, reached, strict=True)
+        )
+        facts = [request.facts[i] for i in fits]
+        return LayerRanking(
+            method="gradient-norm",
+            golden=golden_of(layers),
+            layers=layers,
+            answers=tuple(
+                FactAnswer(f.id, f.target_new, new_loss=float(loss))
+                for f, loss in zip(facts, losses, strict=True)
+            ),
+            fact_scores={"l2_norm": sizes["l2"], "mean_abs": sizes["mean-abs"]},
+            skipped=skipped,
+            legend="l2 norm: of the new answer's gradient, Frobenius; mean abs: of its entries, as "
+            "SaLEM has it; both means over facts; stability: share of resamples that a layer wins",
+            axis="score: |new gradient|" if self.statistic == "l2" else "score: mean |entry|",
+        )
