@@ -313,7 +313,7 @@ def test_stopped_nothing_is_written(cli, llama, tmp_path, monkeypatch, where):
         "--format", "delta,adapter,model", *QUICK,
     )  # fmt: skip
     assert (result.status, result.out) == (130, "")
-    assert result.err.strip() == "stopped, nothing was written"
+    assert result.err.strip() == "stopped, no result was written"
     assert "Traceback" not in result.err
     assert list(tmp_path.iterdir()) == []
 
@@ -327,7 +327,7 @@ def test_stopped_while_it_tells(cli, llama, tmp_path, monkeypatch):
     monkeypatch.setattr(EditReport, "show", stop)
     result = cli("edit", "--model", llama, *ONE, "--layer", 1, "--out", tmp_path / "out", *QUICK)
     assert result.status == 130
-    assert "nothing was written" not in result.err
+    assert "no result was written" not in result.err
     assert (tmp_path / "out" / "report.json").exists()
 
 

@@ -296,7 +296,7 @@ def test_stopped_nothing_is_written(cli, llama, facts, tmp_path, monkeypatch, op
     out = tmp_path / "out"
     result = cli("evaluate", "--model", llama, "--facts", facts, "--out", out, *options, *more)
     assert (result.status, result.out) == (130, "")
-    assert result.err.strip() == "stopped, nothing was written"
+    assert result.err.strip() == "stopped, no result was written"
     assert names(tmp_path) == [facts.name]
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 # without emoji: a line number between colons is a number
 out = Console(emoji=False)
@@ -27,6 +29,15 @@ err = Console(stderr=True, emoji=False)
 def line(text: str, console: Console = out) -> None:
     """Print one line of markup as it is, unwrapped, so that it can be copied."""
     console.print(text, highlight=False, soft_wrap=True)
+
+
+def table(made: Table, console: Console = out) -> None:
+    """Print a table as wide as it is: a narrow terminal or a file must not lose columns."""
+    needed = Measurement.get(console, console.options.update(max_width=1000), made).maximum
+    if needed <= console.width:
+        console.print(made)
+    else:
+        Console(file=console.file, width=needed, emoji=False).print(made, soft_wrap=True)
 
 
 def say(text: str) -> None:

@@ -6,17 +6,19 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from goldenlayers.cli import console, options
+from goldenlayers.cli import console, of_method, options
 from goldenlayers.errors import SettingsError
 
 HOW = "How the layer is chosen"
+STORE = "sweep.sqlite"
 
 
 def command(
+    ctx: typer.Context,
     model: options.Model = "bundled",
     facts: options.Facts = "bundled",
     split: Annotated[
@@ -37,8 +39,14 @@ def command(
     site: options.Site = None,
     method: Annotated[
         str,
-        typer.Option(help="lga: layer gradient analysis.", rich_help_panel=HOW),
+        typer.Option(
+            help="lga: layer gradient analysis. verified: the best by LGA race with real edits. "
+            "brute-force: edit at every layer and look. cma: causal mediation analysis. Also "
+            "attribution-patching, gradient-norm, middle, random, fixed:N.",
+            rich_help_panel=HOW,
+        ),
     ] = "lga",
+    objective: options.Objective = "mean",
     old_answer: Annotated[
         str,
         typer.Option(
@@ -64,15 +72,51 @@ def command(
     confidence: Annotated[
         float | None,
         typer.Option(
-            help="Take facts until the winner's selection stability is at least this (0 to 1).",
+            help="lga: take facts until the winner's selection stability is at least this (0 to "
+            "1). verified: of the bounds of the race, 0.9 where nothing is said.",
             rich_help_panel=HOW,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the resampling.", rich_help_panel=HOW)] = 0,
+    race: options.Race = None,
+    kind: options.Kind = "mlp",
+    window: options.Window = 10,
+    draws: options.Draws = 10,
+    noise: options.Noise = 3.0,
+    heat_map: Annotated[
+        str | None,
+        typer.Option(
+            help="cma: also draw the effect at every layer and token of this fact, by its id.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    statistic: Annotated[
+        str,
+        typer.Option(help="gradient-norm: l2, or mean-abs as SaLEM has it.", rich_help_panel=HOW),
+    ] = "l2",
+    editor: options.EditorName = "r-rome",
+    templates: options.TemplateKind = options.TEMPLATES,
+    covariance: options.Covariance = options.COVARIANCE,
+    lr: options.LearningRate = None,
+    steps: options.Steps = None,
+    weight_decay: options.WeightDecay = None,
+    clamp: options.Clamp = None,
+    kl_factor: options.KLFactor = None,
+    value_from: options.ValueFrom = options.VALUE_FROM,
+    ridge: options.Ridge = 0.1,
+    occurrence: options.Occurrence = "last",
+    stop_loss: options.StopLoss = 0.05,
+    converged_below: options.ConvergedBelow = 0.6931,
+    plain: options.Plain = False,
+    resume: options.Resume = False,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=HOW)] = 0,
     batch_tokens: Annotated[
-        int,
-        typer.Option(help="Tokens in a batch; lower it if memory is short.", rich_help_panel=HOW),
-    ] = 512,
+        int | None,
+        typer.Option(
+            help="Tokens that are run together, 512 for gradients and 2048 for edits; lower it if "
+            "memory is short.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     revision: options.Revision = None,
@@ -90,8 +134,12 @@ def command(
     """Find the golden layer: the one to edit.
 
     Scores every layer by how the gradients of the old and the new answer agree there (LGA, arXiv
-    2602.20207), without editing anything. Prints the layers, marks the golden one and the
-    runners-up, and writes ranking.json, fact_scores.csv and scores.png into a folder.
+    2602.20207), without editing anything; or, with --method, by another way, up to editing every
+    fact at every layer. Prints the layers, marks the golden one and the runners-up, and writes
+    ranking.json, fact_scores.csv and scores.png into a folder.
+
+    The methods that edit keep every finished edit in the folder too: after Ctrl-C, or whatever
+    stopped them, the same command with --resume goes on.
 
     Try:
 
@@ -99,7 +147,11 @@ def command(
 
       golden-layers find --model gpt2-xl --facts my_facts.jsonl --out result
 
-      golden-layers find --model ./my-model --confidence 0.9 --json
+      golden-layers find --method verified --out verified
+
+      golden-layers find --method brute-force --limit 20 --objective rephrase --out truth
+
+      golden-layers find --method cma --heat-map capital-france --split all --out traced
     """
     start = time.perf_counter()
     options.check_out(out)
@@ -111,14 +163,20 @@ def command(
         from goldenlayers.report.summary import summary_lines
         from goldenlayers.report.table import ranking_table
 
-    settings: dict[str, Any] = {
-        "old_answer": old_answer,
-        "scope": scope,
-        "fence": width,
-        "quartiles": quartiles,
-        "confidence": confidence,
-        "batch_tokens": batch_tokens,
-    }
+    values = {
+        "objective": objective, "editor": editor, "templates": templates, "covariance": covariance,
+        "plain": plain, "old_answer": old_answer, "scope": scope, "fence": width,
+        "quartiles": quartiles, "kind": kind, "window": window, "draws": draws, "noise": noise,
+        "heat_map": heat_map, "statistic": statistic, "lr": lr, "steps": steps,
+        "weight_decay": weight_decay, "clamp": clamp, "kl_factor": kl_factor,
+        "value_from": value_from, "ridge": ridge, "occurrence": occurrence,
+        "stop_loss": stop_loss, "converged_below": converged_below,
+    }  # fmt: skip
+    optional = {
+        "confidence": confidence, "race": options.racers(race), "batch_tokens": batch_tokens,
+    }  # fmt: skip
+    settings = of_method.settings_of(ctx, method, values, optional)
+    store = out / STORE if "editor_settings" in settings else None
     make_locator(method, **settings)  # a wrong setting must not wait for the model to load
     chosen = bundled_facts() if facts == "bundled" else read_facts(facts, skip_bad=skip_bad)
     choose_facts(chosen, split, limit)  # the same for a wrong split or limit
@@ -136,6 +194,9 @@ def command(
             limit=limit,
             seed=seed,
             identity=loaded.identity,
+            store=store,
+            resume=resume,
+            say=console.say,
             progress=progress,
             **settings,
         )
@@ -145,9 +206,11 @@ def command(
     if as_json:
         typer.echo(json.dumps(ranking.to_dict(), ensure_ascii=False, indent=1))
     to = console.err if as_json else console.out
-    to.print(ranking_table(ranking))
+    console.table(ranking_table(ranking), to)
     for text in summary_lines(ranking, chosen.bad, written):
         console.line(text, to)
+    if ranking.details.get("stopped"):
+        raise typer.Exit(130)
 
 
 def _fence(text: str) -> float | None:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from goldenlayers._version import __version__
 from goldenlayers.cli import (
     apply,
+    compare,
     covariance,
     easyedit,
     edit,
@@ -59,6 +60,7 @@ for name, command in (
     ("find", find.command),
     ("inspect", inspect.command),
     ("facts", facts.command),
+    ("compare", compare.command),
     ("edit", edit.command),
     ("evaluate", evaluate.command),
     ("easyedit", easyedit.command),
@@ -96,7 +98,7 @@ def main() -> None:
         err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except (KeyboardInterrupt, _Stopped):
-        err.print("[bold]stopped[/], nothing was written", highlight=False)
+        err.print("[bold]stopped[/], no result was written", highlight=False)
         sys.exit(130)
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.models.sites import EditSite
 from goldenlayers.progress import Progress, Say, quiet, silent
+
+if TYPE_CHECKING:
+    from goldenlayers.sweep.engine import Sweep
+    from goldenlayers.sweep.store import Store
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Request:
         say: Called with a line when something is worth knowing.
         store: File that keeps finished work, for a locator that edits; None keeps nothing.
         resume: Go on with what the file holds.
+        opened: A sweep over the same sites and an open store, used instead of such a file.
     """
 
     model: Any
@@ -40,6 +45,7 @@ class Request:
     say: Say = quiet
     store: Path | None = None
     resume: bool = False
+    opened: tuple[Sweep, Store] | None = None
 
 
 class Locator(Protocol):

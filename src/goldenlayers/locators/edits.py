@@ -72,6 +72,9 @@ class EditSettings:
 
         The store is opened only after everything that can be refused was looked at.
         """
+        if request.opened is not None:
+            yield request.opened
+            return
         sweep, identity = prepared(
             request.model, request.tokenizer, request.sites, self.editor,
             templates=self.templates, covariance=self.covariance, settings=self.editor_settings,

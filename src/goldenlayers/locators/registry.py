@@ -52,3 +52,12 @@ def make_locator(method: str, **settings: Any) -> Locator:
             f"method {method!r} has no setting {unknown[0]!r}; it has {', '.join(known) or 'none'}"
         )
     return LOCATORS[name](**settings)
+
+
+def settings_for(method: str) -> frozenset[str]:
+    """Return the names of a method's settings.
+
+    Raises:
+        SettingsError: If the method is unknown.
+    """
+    return frozenset(type(make_locator(method)).__dataclass_fields__)

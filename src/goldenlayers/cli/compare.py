@@ -1,0 +1,156 @@
+"""`golden-layers compare`: ways to choose a layer side by side, judged by real edits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from goldenlayers.cli import console, editing, of_method, options
+
+HOW = "What is compared"
+STORE = "sweep.sqlite"
+
+
+def command(
+    model: options.Model = "bundled",
+    facts: options.Facts = "bundled",
+    skip_bad: options.SkipBad = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers to choose among, such as 5-20 or 3,5,8.", rich_help_panel=options.WHAT
+        ),
+    ] = None,
+    site: options.Site = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Names with commas, of those that find --method knows; fixed:N is the layer of "
+            "somebody's settings file.",
+            rich_help_panel=HOW,
+        ),
+    ] = "lga,verified,brute-force,cma,gradient-norm,middle,random",
+    proxy: Annotated[
+        int, typer.Option(help="Proxy facts that each choice is made on.", rich_help_panel=HOW)
+    ] = 20,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            help="Draws of proxy facts; they share none as long as there are enough.",
+            rich_help_panel=HOW,
+        ),
+    ] = 5,
+    test: Annotated[
+        int | None,
+        typer.Option(help="Use the first N test facts; all if not given.", rich_help_panel=HOW),
+    ] = None,
+    objective: options.Objective = "mean",
+    race: options.Race = None,
+    confidence: Annotated[
+        float, typer.Option(help="Of the bounds of verified's race.", rich_help_panel=HOW)
+    ] = 0.9,
+    kind: options.Kind = "mlp",
+    window: options.Window = 10,
+    draws: options.Draws = 10,
+    noise: options.Noise = 3.0,
+    editor: options.EditorName = "r-rome",
+    templates: options.TemplateKind = options.TEMPLATES,
+    covariance: options.Covariance = options.COVARIANCE,
+    lr: options.LearningRate = None,
+    steps: options.Steps = None,
+    weight_decay: options.WeightDecay = None,
+    clamp: options.Clamp = None,
+    kl_factor: options.KLFactor = None,
+    value_from: options.ValueFrom = options.VALUE_FROM,
+    ridge: options.Ridge = 0.1,
+    occurrence: options.Occurrence = "last",
+    stop_loss: options.StopLoss = 0.05,
+    converged_below: options.ConvergedBelow = 0.6931,
+    plain: options.Plain = False,
+    resume: options.Resume = False,
+    seed: Annotated[
+        int, typer.Option(help="Seed of everything random.", rich_help_panel=options.HOW)
+    ] = 0,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the result.", rich_help_panel=options.RESULT)
+    ] = Path("golden-layers-comparison"),
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print comparison.json to standard output.",
+            rich_help_panel=options.RESULT,
+        ),
+    ] = False,
+) -> None:
+    """Compare ways to choose the layer, by what real edits at every layer show.
+
+    Every test fact is edited at every layer once. Each method then chooses a layer on draws of
+    proxy facts, of which it sees nothing else, and each choice is judged on the test facts: its
+    score, its regret (points lost against the golden layer, cross-fitted), how well it ranks the
+    layers, and what it cost. The oracle floor is the regret of brute force itself on as few facts.
+
+    Every finished edit is kept in the folder at once: after Ctrl-C, or whatever stopped it, the
+    same command with --resume goes on. How long it will take is said after the first fact.
+
+    Try:
+
+      golden-layers compare --test 20 --proxy 8 --repeats 3 --methods lga,brute-force,fixed:5
+
+      golden-layers compare --model ./my-model --facts my_facts.jsonl --out comparison
+
+      golden-layers compare --resume --out comparison
+    """
+    options.check_out(out)
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    editor_settings = {
+        "lr": lr, "steps": steps, "weight_decay": weight_decay, "clamp": clamp,
+        "kl_factor": kl_factor, "value_from": value_from, "ridge": ridge,
+        "occurrence": occurrence, "stop_loss": stop_loss, "converged_below": converged_below,
+    }  # fmt: skip
+    with console.working("starting"):
+        from goldenlayers.locators.registry import settings_for
+        from goldenlayers.report.comparison_table import comparison_lines, comparison_table
+        from goldenlayers.results import require_own
+        from goldenlayers.study.compare import compare
+        from goldenlayers.study.comparison import FORMAT, JSON_NAME
+
+        require_own(out / JSON_NAME, FORMAT)
+    editing.check([editor], editor_settings, templates, covariance, seed)
+    of_methods = {
+        "confidence": confidence, "race": options.racers(race), "kind": kind, "window": window,
+        "draws": draws, "noise": noise,
+    }  # fmt: skip
+    known = {setting for name in names for setting in settings_for(name)}
+    chosen = editing.read(facts, skip_bad)
+    loaded = options.load(model, device, dtype, revision, trust_remote_code)
+    with console.StageProgress() as progress:
+        found = compare(
+            loaded.model, loaded.tokenizer, chosen, names,
+            proxy=proxy, repeats=repeats, test=test, layers=layers, site=site, seed=seed,
+            store=out / STORE, resume=resume, identity=loaded.identity, say=console.say,
+            progress=progress, objective=objective, editor=editor, templates=templates,
+            covariance=covariance, plain=plain,
+            editor_settings={k: editor_settings[k] for k in of_method.EDITOR
+                             if editor_settings[k] is not None},
+            **{k: v for k, v in of_methods.items() if k in known and v is not None},
+        )  # fmt: skip
+    with console.working(f"writing {out}"):
+        written = found.save(out)
+    with editing.told():
+        if as_json:
+            typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=1))
+        to = console.err if as_json else console.out
+        console.table(comparison_table(found), to)
+        for text in comparison_lines(found):
+            console.line(text, to)
+        for path in written:
+            console.line(f"[dim]written[/] {escape(str(path))}", to)

@@ -1,0 +1,32 @@
+"""A comparison on disk."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from goldenlayers.report.comparison_plot import plot_comparison
+from goldenlayers.results import put_together, require_own
+from goldenlayers.study.comparison import (
+    CSV_NAME,
+    FORMAT,
+    JSON_NAME,
+    PICTURE_NAME,
+    Comparison,
+)
+
+
+def save(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write the files; see `Comparison.save`."""
+    require_own(folder / JSON_NAME, FORMAT)
+    with put_together(folder) as stage:
+        text = json.dumps(comparison.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
+        (stage / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+        with (stage / CSV_NAME).open("w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(["layer", *comparison.test])
+            for j, layer in enumerate(comparison.layers):
+                out.writerow([layer, *(repr(values[j]) for values in comparison.test.values())])
+        plot_comparison(comparison, stage / PICTURE_NAME)
+    return [folder / name for name in (JSON_NAME, CSV_NAME, PICTURE_NAME)]

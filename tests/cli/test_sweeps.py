@@ -1,0 +1,147 @@
+"""`find` with methods that edit, and `compare`: options, stores, Ctrl-C, results."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from goldenlayers.sweep import engine
+from tests.study.test_compare import SPLIT
+
+QUICK = ("--steps", 3, "--lr", 0.3, "--clamp", 3)
+SPLIT = [dataclasses.replace(f, id=f.id.replace(".", "-")) for f in SPLIT]
+
+
+@pytest.fixture
+def facts(write_facts):
+    return write_facts(SPLIT, "split.jsonl")
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Return a function that makes Ctrl-C come after so many runs of the engine; None lets go."""
+    state = {"runs": 0, "most": None}
+    run = engine.Sweep.run
+
+    def wrapped(self, *args, **options):
+        if state["most"] is not None and state["runs"] >= state["most"]:
+            raise KeyboardInterrupt
+        state["runs"] += 1
+        return run(self, *args, **options)
+
+    monkeypatch.setattr(engine.Sweep, "run", wrapped)
+
+    def stop(most):
+        state.update(runs=0, most=most)
+
+    return stop
+
+
+def test_find_by_brute_force(cli, llama, facts, tmp_path):
+    out = tmp_path / "out"
+    result = cli(
+        "find", "--model", llama, "--facts", facts, "--method", "brute-force", "--limit", 2,
+        "--objective", "locality", "--layers", "1-3", "--out", out, *QUICK,
+    )  # fmt: skip
+    assert result.status == 0, result.err
+    data = json.loads((out / "ranking.json").read_text())
+    assert [s["layer"] for s in data["layers"]] == [1, 2, 3]
+    assert data["settings"]["objective"] == "locality"
+    assert data["settings"]["editor_settings"]["steps"] == 3
+    assert "Ceiling:" in result.out
+    assert "± s.e." in result.out
+    assert (out / "sweep.sqlite").exists()
+
+
+def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(cli, llama, facts, tmp_path, stop_after):
+    out = tmp_path / "out"
+    command = (
+        "find", "--model", llama, "--facts", facts, "--method", "brute-force", "--out", out,
+        "--batch-tokens", 40, *QUICK,
+    )  # fmt: skip
+    stop_after(0)
+    result = cli(*command)
+    assert result.status == 130
+    assert "stopped after 0 of 36 edits" in result.err
+    assert not (out / "ranking.json").exists()
+    stop_after(2)
+    result = cli(*command, "--resume")
+    assert result.status == 130, result.err
+    assert "Stopped: these are the" in result.out  # ranked by what is done
+    assert "--resume goes on" in result.err
+    part = json.loads((out / "ranking.json").read_text())
+    assert 0 < len(part["answers"]) < 9
+    stop_after(None)
+    assert "outcomes of a sweep are there" in cli(*command).message
+    result = cli(*command, "--resume")
+    assert result.status == 0, result.err
+    assert len(json.loads((out / "ranking.json").read_text())["answers"]) == 9
+    other = cli(*command, "--resume", "--weight-decay", 0.3)
+    assert "holds a sweep of another kind: its settings differ in weight_decay" in other.message
+
+
+def test_find_verified(cli, llama, facts, tmp_path):
+    out = tmp_path / "out"
+    result = cli(
+        "find", "--model", llama, "--facts", facts, "--method", "verified", "--race", "all",
+        "--confidence", 0.8, "--out", out, *QUICK,
+    )  # fmt: skip
+    assert result.status == 0, result.err
+    data = json.loads((out / "ranking.json").read_text())
+    assert data["settings"]["race"] == 0
+    assert data["details"]["confidence"] == 0.8
+    assert "a full sweep makes" in result.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(("--objective", "mean"), "--objective has no effect with --method lga"),
+     (("--resume",), "--resume has no effect with --method lga"),
+     (("--method", "brute-force", "--fence", 2), "--fence has no effect with --method brute-force"),
+     (("--method", "middle", "--lr", 1), "--lr has no effect with --method middle"),
+     (("--method", "verified", "--race", "some"), "--race 'some': expected a number of layers"),
+     (("--method", "verified", "--heat-map", "x"), "--heat-map has no effect with --method"),
+     (("--method", "best"), "method 'best' is unknown"),
+     (("--method", "brute-force", "--objective", "best"), "objective 'best' is unknown")],
+)  # fmt: skip
+def test_options_without_effect_are_refused_before_the_model_is_loaded(cli, options, message):
+    assert message in cli("find", "--model", "/no/such/model", *options).message
+
+
+def test_compare(cli, llama, facts, tmp_path):
+    out = tmp_path / "out"
+    command = (
+        "compare", "--model", llama, "--facts", facts, "--proxy", 3, "--repeats", 2,
+        "--methods", "lga,verified,brute-force,middle,random,fixed:1", "--out", out, *QUICK,
+    )  # fmt: skip
+    result = cli(*command)
+    assert result.status == 0, result.err
+    data = json.loads((out / "comparison.json").read_text())
+    assert len(data["methods"]) == 6
+    assert data["settings"]["editor_settings"]["steps"] == 3
+    for word in ("oracle floor", "rank corr.", "fixed:1", "golden layer of the 6 test facts"):
+        assert word in result.out
+    result = cli(*command, "--resume", "--json")
+    again = json.loads(result.out)
+    assert again["test"] == data["test"]
+    assert "oracle floor" in result.err
+
+
+def test_compare_stopped(cli, llama, facts, tmp_path, stop_after):
+    out = tmp_path / "out"
+    stop_after(1)
+    result = cli(
+        "compare", "--model", llama, "--facts", facts, "--proxy", 3, "--repeats", 2,
+        "--methods", "middle", "--out", out, *QUICK,
+    )  # fmt: skip
+    assert result.status == 130
+    assert "kept in" in result.err
+    assert [p.name for p in out.iterdir()] == ["sweep.sqlite"]
+
+
+def test_compare_refuses_before_the_model_is_loaded(cli, facts):
+    at = ("compare", "--model", "/no/such/model", "--facts", facts)
+    assert "method 'best' is unknown" in cli(*at, "--methods", "lga,best").message
+    assert "editor 'memit' is unknown" in cli(*at, "--editor", "memit").message
