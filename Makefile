@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench tables facts clean
+.PHONY: demo test check bench tables comparison facts clean
 
 demo: $(STAMP)
 	$(BIN)/golden-layers find
@@ -29,6 +29,8 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench.lga
 	$(BIN)/python -m bench.edit
+	$(BIN)/python -m bench.brute_force
+	$(BIN)/python -m bench.cma
 
 # very long: what docs/editing.md shows
 tables: $(STAMP)
@@ -38,6 +40,11 @@ tables: $(STAMP)
 	  --editor r-rome,rome --out out/sequence
 	$(BIN)/golden-layers evaluate --split all --limit 100 --layers auto --sequential \
 	  --editor r-rome,rome --templates published --covariance model --out out/sequence-published
+
+# very long: what docs/choosing.md shows; started again it goes on where it was stopped
+comparison: $(STAMP)
+	$(BIN)/golden-layers compare --proxy 12 --repeats 5 --resume --out out/comparison \
+	  --methods lga,verified,brute-force,cma,attribution-patching,gradient-norm,middle,random,fixed:5
 
 facts: $(STAMP)
 	$(BIN)/python tools/bundled_facts/build.py

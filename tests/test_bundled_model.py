@@ -69,6 +69,26 @@ def test_scores_agree_with_explicit_gradients(bundled):
 
 
 @pytest.mark.bundled
+def test_the_growing_batch_gives_the_edits_of_the_one_layer_loop(bundled):
+    from goldenlayers.sweep.run import prepared
+
+    fact = next(f for f in goldenlayers.bundled_facts().split("proxy") if len(f.prompt) < 30)
+    sites = goldenlayers.find_sites(bundled.model)
+    found = {}
+    for plain in (False, True):
+        sweep, _ = prepared(
+            bundled.model, bundled.tokenizer, sites, "r-rome", batch_tokens=2048, plain=plain
+        )
+        found[plain] = sweep.run([fact], [5, 20])
+    for ours, loop in zip(found[False], found[True], strict=True):
+        assert ours.computed == "growing batch"
+        assert loop.computed == "plain loop"
+        assert ours.steps == loop.steps
+        assert ours.update_norm == pytest.approx(loop.update_norm, rel=1e-4)
+        assert ours.scores == pytest.approx(loop.scores, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.bundled
 def test_the_command_needs_no_argument(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "goldenlayers.cli.main", "find"],

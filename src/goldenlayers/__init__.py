@@ -42,14 +42,21 @@ if TYPE_CHECKING:
         bundled_facts,
         read_facts,
     )
+    from goldenlayers.locators.attribution_patching import AttributionPatching
+    from goldenlayers.locators.brute_force import BruteForce
+    from goldenlayers.locators.cma import CMA
     from goldenlayers.locators.find import find
+    from goldenlayers.locators.gradient_norm import GradientNorm
     from goldenlayers.locators.lga import LGA
     from goldenlayers.locators.ranking import LayerRanking, LayerScore
+    from goldenlayers.locators.verified import Verified
     from goldenlayers.metrics.baseline import Baseline, baseline
     from goldenlayers.metrics.evaluate import evaluate
     from goldenlayers.metrics.evaluation import Evaluation
     from goldenlayers.models.load import LoadedModel, load_model
     from goldenlayers.models.sites import EditSite, find_sites
+    from goldenlayers.study.compare import compare
+    from goldenlayers.study.comparison import Comparison
     from goldenlayers.study.each import edit_each
     from goldenlayers.study.sequence import edit_sequence
 
@@ -76,6 +83,13 @@ _WHERE = {
     "PortabilityProbe": "goldenlayers.facts",
     "bundled_facts": "goldenlayers.facts",
     "read_facts": "goldenlayers.facts",
+    "AttributionPatching": "goldenlayers.locators.attribution_patching",
+    "BruteForce": "goldenlayers.locators.brute_force",
+    "CMA": "goldenlayers.locators.cma",
+    "GradientNorm": "goldenlayers.locators.gradient_norm",
+    "Verified": "goldenlayers.locators.verified",
+    "compare": "goldenlayers.study.compare",
+    "Comparison": "goldenlayers.study.comparison",
     "find": "goldenlayers.locators.find",
     "LGA": "goldenlayers.locators.lga",
     "LayerRanking": "goldenlayers.locators.ranking",
@@ -93,10 +107,14 @@ _WHERE = {
 }
 
 __all__ = [
+    "CMA",
     "LGA",
     "ROME",
     "RROME",
+    "AttributionPatching",
     "Baseline",
+    "BruteForce",
+    "Comparison",
     "Covariances",
     "Edit",
     "EditError",
@@ -106,6 +124,7 @@ __all__ = [
     "FactError",
     "FactSet",
     "GoldenLayersError",
+    "GradientNorm",
     "LayerRanking",
     "LayerScore",
     "LoadedModel",
@@ -117,9 +136,11 @@ __all__ = [
     "SettingsError",
     "SiteError",
     "Templates",
+    "Verified",
     "__version__",
     "baseline",
     "bundled_facts",
+    "compare",
     "edit",
     "edit_each",
     "edit_sequence",

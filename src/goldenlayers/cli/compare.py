@@ -33,7 +33,7 @@ def command(
             "somebody's settings file.",
             rich_help_panel=HOW,
         ),
-    ] = "lga,verified,brute-force,cma,gradient-norm,middle,random",
+    ] = "lga,verified,brute-force,cma,attribution-patching,gradient-norm,middle,random",
     proxy: Annotated[
         int, typer.Option(help="Proxy facts that each choice is made on.", rich_help_panel=HOW)
     ] = 20,

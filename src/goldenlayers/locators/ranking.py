@@ -187,6 +187,8 @@ class LayerRanking:
     def save(self, folder: str | Path) -> list[Path]:
         """Write ranking.json, fact_scores.csv and scores.png into a folder; return their paths.
 
+        A trace with a heat map has heat_map.png beside them.
+
         Each file is put in place whole; nothing is left half-written.
         """
         from goldenlayers.locators.ranking_files import save

@@ -19,6 +19,7 @@ FORMAT_VERSION = 1
 JSON_NAME = "ranking.json"
 CSV_NAME = "fact_scores.csv"
 PICTURE_NAME = "scores.png"
+HEAT_MAP_NAME = "heat_map.png"  # of a trace, where one was asked for
 
 
 def to_dict(ranking: LayerRanking) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def to_dict(ranking: LayerRanking) -> dict[str, Any]:
         "skipped": [asdict(s) for s in ranking.skipped],
         "versions": dict(ranking.versions),
         "seconds": dict(ranking.seconds),
-        "files": {"fact_scores": CSV_NAME, "picture": PICTURE_NAME},
+        "files": {"fact_scores": CSV_NAME, "picture": PICTURE_NAME}
+        | ({"heat_map": HEAT_MAP_NAME} if ranking.details.get("heat_map") else {}),
     }
 
 
@@ -53,8 +55,18 @@ def save(ranking: LayerRanking, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        heat_map = folder / HEAT_MAP_NAME
+        heat_map.unlink(missing_ok=True)  # an earlier run's
+        if (traced := ranking.details.get("heat_map")) is not None:
+            from goldenlayers.report.heat_map import plot_heat_map
+
+            kind = str(ranking.details["kind"])
+            pictures = [write_whole(heat_map, lambda path: plot_heat_map(traced, kind, path))]
+        else:
+            pictures = []
         # ranking.json comes last: a folder that has it has the others, of the same run
         return [
+            *pictures,
             write_whole(folder / PICTURE_NAME, lambda path: ranking.plot(path)),
             write_whole(folder / CSV_NAME, lambda path: _csv(ranking, path)),
             write_whole(folder / JSON_NAME, lambda path: _json(ranking, path)),

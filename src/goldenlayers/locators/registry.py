@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from goldenlayers.errors import SettingsError
+from goldenlayers.locators.attribution_patching import AttributionPatching
 from goldenlayers.locators.base import Locator
 from goldenlayers.locators.brute_force import BruteForce
+from goldenlayers.locators.cma import CMA
 from goldenlayers.locators.fixed import Fixed
 from goldenlayers.locators.gradient_norm import GradientNorm
 from goldenlayers.locators.lga import LGA
@@ -18,6 +20,8 @@ LOCATORS: dict[str, type[Locator]] = {
     "lga": LGA,
     "verified": Verified,
     "brute-force": BruteForce,
+    "cma": CMA,
+    "attribution-patching": AttributionPatching,
     "gradient-norm": GradientNorm,
     "middle": Middle,
     "random": RandomLayer,

@@ -35,7 +35,16 @@ from goldenlayers.sweep.run import fill, prepared, store_for
 from goldenlayers.sweep.store import Store
 from goldenlayers.versions import versions
 
-METHODS = ("lga", "verified", "brute-force", "cma", "gradient-norm", "middle", "random")
+METHODS = (
+    "lga",
+    "verified",
+    "brute-force",
+    "cma",
+    "attribution-patching",
+    "gradient-norm",
+    "middle",
+    "random",
+)
 
 
 def compare(

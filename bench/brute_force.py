@@ -1,0 +1,426 @@
+"""The all-layer sweep beside the obvious loop over layers, in one process, with the same results.
+
+    python -m bench.brute_force [--templates short,published] [--facts 1] [--skip 0]
+                                [--layers-timed 3] [--model bundled] [--threads 1] [--peak GFLOP/s]
+
+ours  `Sweep`: every layer of a block of facts is trained in one growing batch, then all finished
+      edits are scored in one
+loop  the obvious way: for each layer, the whole rows through the whole model at every step (the
+      loop of bench.edit, all logits), the weight edited, all probes asked, the weight put back
+
+The loop is run at --layers-timed layers of each fact (0: all), spread over the depth, and SCALED to
+all by the multiply-adds that it needs there: the steps are known, because ours takes the same. A
+layer that cannot carry an edit is left out of the loop, which would waste all its steps on it.
+Updates and scores are compared where the loop was run.
+
+Multiply-adds are those that must be done, two operations each: real tokens, no padding; matrices
+alone, attention's own products (under 2 %) left out; the head at the positions read (loop: at
+all). Ours runs each step's tails forward through the blocks from the site's own up; backward both
+go through the blocks above it, and not at all at the last step. Seconds are wall time; the
+processor's are given beside, for a machine that is shared; the peak is by those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.edit import SETTINGS, Done, loop
+from bench.shapes import Case, cases
+from goldenlayers.editors.fact_rows import FactRows
+from goldenlayers.editors.outcome import Outcome
+from goldenlayers.editors.protocol import EditRequest
+from goldenlayers.editors.rank_one import Solution
+from goldenlayers.editors.rome import RROME
+from goldenlayers.editors.weights import weight_of
+from goldenlayers.facts import Fact
+from goldenlayers.locators.find import find
+from goldenlayers.metrics.baseline import FactBefore, baseline
+from goldenlayers.metrics.predict import Prediction, feed_of, picks_of, predict
+from goldenlayers.metrics.replies import nll
+from goldenlayers.models.guard import untouched
+from goldenlayers.models.sites import EditSite, find_sites
+from goldenlayers.sweep.engine import BATCH_TOKENS, GROWING, Sweep
+from goldenlayers.sweep.outcome import LayerOutcome
+from goldenlayers.sweep.run import prepared
+from goldenlayers.sweep.scoring import layer_outcome, rows_of
+
+T = TypeVar("T")
+Edit = tuple[str, int]  # a fact's identifier and a layer
+
+
+@dataclass
+class Spent:
+    """Seconds of some stretches of work."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def on(self, work: Callable[[], T]) -> T:
+        """Do the work, and add what it takes."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        done = work()
+        self.wall += time.perf_counter() - wall
+        self.cpu += time.process_time() - cpu
+        return done
+
+    def plus(self, other: Spent, times: float = 1.0) -> Spent:
+        """Return the sum with so many times the other."""
+        return Spent(self.wall + times * other.wall, self.cpu + times * other.cpu)
+
+
+class Kept(RROME):
+    """R-ROME whose solutions can be looked at afterwards, and the time that they took."""
+
+    found: ClassVar[list[list[Solution]]] = []  # of the last call
+    spent: ClassVar[Spent] = Spent()
+
+    def solve(
+        self, request: EditRequest, facts: Sequence[FactRows], max_tokens: int | None = None
+    ) -> list[list[Solution]]:
+        """Solve as R-ROME does."""
+        solve = super().solve
+        Kept.found = Kept.spent.on(partial(solve, request, facts, max_tokens))
+        return Kept.found
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the work on one fact is made of.
+
+    Attributes:
+        depth: Blocks of the model.
+        block: Weights of a block's matrices.
+        head: Weights of the output head.
+        whole: Tokens of the fact's rows.
+        tail: Those from the subject's last token on.
+        padded: The same with the padding to the longest.
+        bare: Tokens of the bare prompt's row.
+        reads: Positions at which the rows are read.
+        asked: Tokens of the probes' rows.
+        picks: Positions at which those are read.
+    """
+
+    depth: int
+    block: int
+    head: int
+    whole: int
+    tail: int
+    padded: int
+    bare: int
+    reads: int
+    asked: int
+    picks: int
+
+    def ours(self, steps: dict[int, int], edited: Iterable[int]) -> tuple[int, int]:
+        """Return the multiply-adds for the values and for the scoring, of all layers.
+
+        Args:
+            steps: Evaluations of the loss, by layer.
+            edited: Layers with an update.
+        """
+        read, clean = self.reads * self.head, self.whole * self.block * self.depth
+        values = clean + read
+        for layer, n in steps.items():
+            above = self.depth - layer - 1
+            values += n * (self.tail * self.block * (above + 1) + read)
+            values += (n - 1) * (self.tail * self.block * above + read)
+        layers = self.depth + sum(self.depth - layer for layer in edited)
+        passes = 1 + len(list(edited))
+        return values, self.asked * self.block * layers + passes * self.picks * self.head
+
+    def loop(self, layer: int, steps: int) -> int:
+        """Return the multiply-adds of the obvious loop at a layer, for the value."""
+        forward = ((steps + 1) * self.whole + self.bare) * (self.block * self.depth + self.head)
+        above = self.block * (self.depth - layer - 1) + self.head
+        return forward + (steps - 1) * self.whole * above
+
+    def loop_scoring(self) -> int:
+        """Return the multiply-adds of the obvious loop at a layer, for the scoring."""
+        return self.asked * self.block * self.depth + self.picks * self.head
+
+
+@dataclass
+class Swept:
+    """What a way to sweep made, and what it took."""
+
+    updates: dict[Edit, torch.Tensor] = field(default_factory=dict)
+    outcomes: dict[Edit, LayerOutcome] = field(default_factory=dict)
+    values: Spent = field(default_factory=Spent)
+    scoring: Spent = field(default_factory=Spent)
+    value_work: int = 0
+    scoring_work: int = 0
+
+    def both(self) -> Spent:
+        """Return the time of values and scoring together."""
+        return self.values.plus(self.scoring)
+
+
+def asked_of(row: Any, before: FactBefore) -> list[Any]:
+    return [row, *rows_of(before)]
+
+
+def counts(case: Case, site: EditSite, depth: int, rows: FactRows, before: FactBefore) -> Counts:
+    asked = asked_of(rows.bare, before)
+    feed = feed_of(asked)
+    tails = [len(row.ids) - row.subject for row in rows.fed]
+    return Counts(
+        depth=depth,
+        block=sum(
+            p.numel() for p in case.model.get_submodule(site.block).parameters() if p.dim() > 1
+        ),
+        head=case.model.get_output_embeddings().weight.numel(),
+        whole=sum(len(row.ids) for row in rows.fed),
+        tail=sum(tails),
+        padded=len(tails) * max(tails),
+        bare=len(rows.fed[0].ids),
+        reads=len(rows.reads.rows),
+        asked=sum(map(len, feed.fed)),
+        picks=len(picks_of(list(zip(feed.host, asked, strict=True))).where),
+    )
+
+
+def ours(sweep: Sweep, facts: Sequence[Fact], before: Any) -> Swept:
+    """Sweep by the growing batch."""
+    swept, total = Swept(), Spent()
+    Kept.spent = swept.values
+    for block in total.on(partial(sweep.blocks, facts, len(sweep.sites))):
+        made = total.on(partial(sweep.run, block.facts, baseline=before))
+        for outcome in made:
+            assert outcome.computed == GROWING, outcome.computed
+            swept.outcomes[outcome.fact, outcome.layer] = outcome
+        for fact, solutions in zip(block.facts, Kept.found, strict=True):
+            for site, solution in zip(sweep.sites, solutions, strict=True):
+                if solution.update is not None:
+                    left, right = solution.update.left, solution.update.right
+                    swept.updates[fact.id, site.layer] = left @ right.T
+    swept.scoring = total.plus(swept.values, -1.0)
+    return swept
+
+
+def obvious(
+    case: Case, fact: Fact, sweep: Sweep, site: EditSite, row: Any, before: FactBefore, into: Swept
+) -> Done:
+    """Edit one fact at one layer, score it and undo it, the obvious way."""
+    depth = len(sweep.sites)
+    done = into.values.on(partial(loop, case, fact, site, sweep.templates, depth))
+    asked = asked_of(row, before)
+    first, *rest = into.scoring.on(partial(ask, case.model, site, done.update, asked))
+    fits = first.argmax == row.answer
+    outcome = Outcome(fact, (site.layer,), "", "", 0.0, nll(first.log_probs), fits)
+    norm = float(done.update.norm())
+    into.updates[fact.id, site.layer] = done.update
+    into.outcomes[fact.id, site.layer] = layer_outcome(outcome, site, before, rest, norm, "loop")
+    return done
+
+
+def ask(model: Any, site: EditSite, update: torch.Tensor, rows: list[Any]) -> list[Prediction]:
+    weight = weight_of(model, site.name)
+    kept = weight.data
+    weight.data = kept + (update.T if site.transposed else update)
+    try:
+        return predict(model, rows)
+    finally:
+        weight.data = kept
+
+
+def spread(layers: Sequence[int], n: int) -> list[int]:
+    """Return n of the layers, from the middle of each n-th of them; all for 0."""
+    if not 0 < n < len(layers):
+        return list(layers)
+    return [layers[int((i + 0.5) * len(layers) / n)] for i in range(n)]
+
+
+def agreement(a: Swept, b: Swept) -> list[str]:
+    """Return how far the two agree at the edits that both made."""
+    edits = sorted(b.updates)
+    error = max(
+        float((a.updates[e] - b.updates[e]).abs().max() / b.updates[e].abs().max()) for e in edits
+    )
+    pairs = [(a.outcomes[e], b.outcomes[e]) for e in edits]
+    # one score is no share but a number of nats
+    shares = [name for name in pairs[0][0].scores if name != "nll_new"]
+    differing = [
+        f"{name} of {x.fact} at layer {x.layer}: {x.scores[name]} and {y.scores[name]}"
+        for x, y in pairs
+        for name in shares
+        if x.scores[name] != y.scores[name]
+    ]
+    differing += [
+        f"rewritten of {x.fact} at layer {x.layer}" for x, y in pairs if x.rewritten != y.rewritten
+    ]
+    nats = max(abs(x.nll_after - y.nll_after) for x, y in pairs)
+    return [
+        f"agreement over {len(edits)} edits: updates differ by {error:.1e} of their largest entry; "
+        f"the new answer's cost by {nats:.1e} nats a token; all other scores are "
+        + ("equal" if not differing else "DIFFERENT: " + "; ".join(differing))
+    ]
+
+
+def machine_peak() -> float:
+    """Return GFLOP/s of a large float32 product by the processor's time, the best of ten."""
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    spent = [Spent() for _ in range(10)]
+    for each in spent:
+        each.on(partial(torch.mm, a, b))
+    return 2e-9 * 2048**3 * torch.get_num_threads() / min(each.cpu for each in spent)
+
+
+def run(case: Case, kind: str, layers_timed: int, given: float | None, console: Console) -> None:
+    peak = given or machine_peak()
+    sites = find_sites(case.model)
+    depth, n = len(sites), len(case.facts)
+    settings: dict[str, Any] = dict(SETTINGS)
+    editor = Kept(**settings)
+    sweep, _ = prepared(
+        case.model, case.tokenizer, sites, editor, templates=kind, batch_tokens=BATCH_TOKENS
+    )
+    sweep.check(case.facts)
+    rows = editor.prepare(
+        EditRequest(case.model, case.tokenizer, case.facts, sites, sweep.templates, {})
+    )
+    sweep.run(case.facts[:1], [depth - 2])  # weights are read from disk when first touched
+    asking = Spent()
+    before = asking.on(
+        lambda: baseline(case.model, case.tokenizer, case.facts, generate=False, fluency=False)
+    )
+    made = ours(sweep, case.facts, before)
+    timed, every = Swept(), Swept()  # of the loop: the layers that are run, and all
+    sizes = []
+    for fact, fact_rows in zip(case.facts, rows, strict=True):
+        size = counts(case, sites[0], depth, fact_rows, before.of(fact))
+        sizes.append(size)
+        steps = {site.layer: made.outcomes[fact.id, site.layer].steps for site in sites}
+        edited = [layer for layer in steps if (fact.id, layer) in made.updates]
+        values, scoring = size.ours(steps, edited)
+        made.value_work += values
+        made.scoring_work += scoring
+        every.value_work += sum(size.loop(layer, steps[layer]) for layer in edited)
+        every.scoring_work += size.loop_scoring() * len(edited)
+        for layer in spread(edited, layers_timed):
+            with untouched(case.model):
+                done = obvious(
+                    case, fact, sweep, sites[layer], fact_rows.bare, before.of(fact), timed
+                )
+            assert done.steps == steps[layer], (fact.id, layer, done.steps, steps[layer])
+            timed.value_work += size.loop(layer, done.steps)
+            timed.scoring_work += size.loop_scoring()
+    every.values = Spent().plus(timed.values, every.value_work / timed.value_work)
+    every.scoring = Spent().plus(timed.scoring, every.scoring_work / timed.scoring_work)
+    lga = Spent()
+    ranking = lga.on(lambda: find(case.model, case.tokenizer, case.facts, "lga", split="all"))
+    assert not ranking.skipped, ranking.skipped
+    peak = given or max(peak, machine_peak())  # before and after: a shared machine is not steady
+    whole = len(timed.updates) == len(made.updates)
+    told = "all layers" if whole else "SCALED to all layers"
+    console.print(table(case, kind, made, timed, every, told, peak))
+    for line in (
+        *sizes_told(sizes, [made.outcomes[f.id, s.layer].steps for f in case.facts for s in sites]),
+        *ratios(made, timed, every, asking, whole),
+        *agreement(made, timed),
+        *lga_told(lga, made.both().plus(asking), every.both().plus(asking), n),
+    ):
+        console.print(f"- {line}", highlight=False, soft_wrap=True)
+    console.print()
+
+
+def table(
+    case: Case, kind: str, made: Swept, timed: Swept, every: Swept, told: str, peak: float
+) -> Table:
+    threads = torch.get_num_threads()
+    out = Table(
+        title=f"{case.name}: {len(case.facts)} fact(s), {kind} templates, {len(made.outcomes)} "
+        f"edits, {threads} thread(s); one product runs at {peak:.0f} GFLOP/s"
+    )
+    for column in (
+        "", "wall s", "processor s", "10^9 multiply-adds", "GFLOP/s", "of peak",
+        "of peak by processor",
+    ):  # fmt: skip
+        out.add_column(column, justify="right" if column else "left")
+    paths = (
+        ("ours", made),
+        (f"loop, {len(timed.updates)} edits run", timed),
+        (f"loop, {told}", every),
+    )
+    for name, swept in paths:
+        for part, spent, work in (
+            ("values", swept.values, swept.value_work),
+            ("scoring", swept.scoring, swept.scoring_work),
+            ("both", swept.both(), swept.value_work + swept.scoring_work),
+        ):
+            rate, own = (2e-9 * work / t for t in (spent.wall, spent.cpu / threads))
+            out.add_row(
+                f"{name}: {part}", f"{spent.wall:.2f}", f"{spent.cpu:.2f}", f"{work / 1e9:,.1f}",
+                f"{rate:.1f}", f"{rate / peak:.0%}", f"{own / peak:.0%}",
+                end_section=part == "both",
+            )  # fmt: skip
+    return out
+
+
+def sizes_told(sizes: Sequence[Counts], steps: Sequence[int]) -> list[str]:
+    n = len(sizes)
+    mean = {name: sum(getattr(s, name) for s in sizes) / n for name in vars(sizes[0])}
+    return [
+        f"a fact's rows have {mean['whole']:.1f} tokens, {mean['tail']:.1f} of them from the "
+        f"subject's last on ({mean['padded']:.1f} with padding), {mean['reads']:.1f} positions "
+        f"read; its probes {mean['asked']:.1f} tokens, {mean['picks']:.1f} positions read",
+        f"{sum(steps)} steps, {sum(steps) / len(steps):.1f} an edit",
+    ]
+
+
+def ratios(made: Swept, timed: Swept, every: Swept, asking: Spent, whole: bool) -> list[str]:
+    mine, theirs = made.both().plus(asking), every.both().plus(asking)
+    work = every.value_work + every.scoring_work
+    least = work / (made.value_work + made.scoring_work)
+    alone = timed.both().plus(asking, len(timed.updates) / len(made.updates))
+    by_number = alone.wall * len(made.updates) / len(timed.updates) / mine.wall
+    scaled = "" if whole else f", SCALED from {len(timed.updates)} edits"
+    note = "" if whole else f"; {by_number:.1f} if it were scaled by the number of layers alone"
+    return [
+        f"loop / ours: {theirs.wall / mine.wall:.1f} by wall time{scaled} "
+        f"({theirs.wall:.1f} s / {mine.wall:.1f} s, of which {asking.wall:.1f} s of each ask the "
+        f"unedited model), {theirs.cpu / mine.cpu:.1f} by the processor's{note}",
+        f"values alone {every.values.wall / made.values.wall:.1f}, scoring alone "
+        f"{every.scoring.wall / made.scoring.wall:.1f}; by multiply-adds {least:.1f}",
+    ]
+
+
+def lga_told(lga: Spent, mine: Spent, theirs: Spent, n: int) -> list[str]:
+    return [
+        f"LGA, {n} fact(s): {lga.wall / n:.2f} s a fact by wall time, {lga.cpu / n:.2f} by the "
+        f"processor's; our sweep takes {mine.wall / lga.wall:.0f} times as long "
+        f"({mine.cpu / lga.cpu:.0f} by the processor's), the obvious one "
+        f"{theirs.wall / lga.wall:.0f} times ({theirs.cpu / lga.cpu:.0f}); the paper: 7 to 12"
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--templates", default="short", help="short, published, or both by a comma")
+    parser.add_argument("--facts", type=int, default=1)
+    parser.add_argument("--skip", type=int, default=0, help="facts to pass over")
+    parser.add_argument("--layers-timed", type=int, default=3, help="of the loop; 0: all")
+    parser.add_argument("--model", default="bundled", help="bundled, gpt2 or gemma3")
+    parser.add_argument("--threads", type=int, help="as torch has it, if not given")
+    parser.add_argument("--peak", type=float, help="GFLOP/s; measured, if not given")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    (case,) = cases([args.model], args.skip + args.facts)
+    case.facts = case.facts[args.skip :]
+    for kind in args.templates.split(","):
+        run(case, kind, args.layers_timed, args.peak, Console(width=140))
+
+
+if __name__ == "__main__":
+    main()

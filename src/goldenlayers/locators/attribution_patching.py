@@ -1,0 +1,81 @@
+"""Attribution patching: CMA to first order, one forward and one backward pass per fact.
+
+A cheap approximation of `goldenlayers.locators.cma`: the effect of putting back a clean output is
+its distance from the corrupted one, along the gradient of the answer's probability.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from goldenlayers.locators.base import Request
+from goldenlayers.locators.cma import WHAT
+from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.locators.traced import (
+    check_settings,
+    kinds_of,
+    known_facts,
+    measured_of,
+    noise_of,
+    restorations,
+    traced_ranking,
+)
+from goldenlayers.passes.attribution import attribute
+from goldenlayers.passes.restoring import find_restorable
+
+
+@dataclass(frozen=True)
+class AttributionPatching:
+    """Causal tracing to first order.
+
+    Attributes:
+        kind: What would be put back: "mlp", "attention" or "state".
+        window: How many layers "mlp" and "attention" put back together.
+        draws: How many corrupted runs each fact has.
+        noise: Standard deviation of the noise, in those of the subjects' embeddings.
+    """
+
+    kind: str = "mlp"
+    window: int = 10
+    draws: int = 10
+    noise: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_settings(self.kind, self.window, self.draws, self.noise)
+
+    def rank(self, request: Request) -> LayerRanking:
+        """Approximate the effects; the layer with the largest one, on average, is chosen.
+
+        Raises:
+            LocatorError: If the model knows none of the facts.
+            SiteError: If the attention is asked for and cannot be told.
+        """
+        places = find_restorable(request.model, request.all_sites, kinds_of(self.kind), self.window)
+        known, skipped = known_facts(request)
+        noise = noise_of(request, known, self.draws, self.noise)
+        measured, tokens = [], 0
+        for done, fact in enumerate(known, 1):
+            wanted = restorations(fact, self.kind, request.sites)
+            found = attribute(request.model, fact.row, noise.of(fact), wanted, places)
+            measured.append(measured_of(found.clean, found.corrupted, found.effects, self.kind))
+            tokens += found.tokens
+            request.progress("tracing", done, len(known))
+        what = WHAT[self.kind].format(window=self.window)
+        return traced_ranking(
+            "attribution-patching",
+            request,
+            known,
+            skipped,
+            measured,
+            axis="score: effect on p(answer), first order",
+            legend=f"score: what p(answer's first token) would regain, to first order, if {what} "
+            "at the subject's last token were clean; state: the same for the layer's output; "
+            "stability: share of resamples that a layer wins",
+            details={
+                "kind": self.kind,
+                "window": self.window,
+                "draws": self.draws,
+                "noise_sd": noise.deviation,
+                "computed": {"whole_tokens": tokens},
+            },
+        )

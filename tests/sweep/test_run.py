@@ -1,0 +1,91 @@
+"""A sweep from beginning to end: what is computed, said and refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from goldenlayers.errors import FactError
+from goldenlayers.models.sites import find_sites
+from goldenlayers.sweep import run as run_module
+from goldenlayers.sweep.run import duration, fill, prepared, store_for
+from tests import tiny
+from tests.sweep.test_engine import FACTS, VALUE
+
+MANY = [dataclasses.replace(f, id=f"{f.id}.{i}") for i in range(4) for f in FACTS]
+LAYERS = [0, 1, 2, 3]
+
+
+def make(editor="r-rome", **options):
+    model = tiny.model("llama", torch.float64)
+    return prepared(
+        model, tiny.tokenizer("llama"), find_sites(model), editor,
+        **{"settings": VALUE, "batch_tokens": 100} | options,
+    )  # fmt: skip
+
+
+def test_how_long_it_takes_is_said_once_after_the_first_fact(monkeypatch):
+    clock = [0.0]
+
+    def ticking():
+        clock[0] += 10.0  # each look at the clock is ten seconds later
+        return clock[0]
+
+    sweep, identity = make()
+    monkeypatch.setattr(run_module.time, "perf_counter", ticking)
+    told, moves = [], []
+    with store_for(None, identity, MANY, False) as store:
+        made = fill(sweep, MANY, LAYERS, store, say=told.append,
+                    progress=lambda *move: moves.append(move))  # fmt: skip
+    assert made == 48
+    (line,) = told
+    share = sweep.blocks(MANY, 4)[0].share
+    # the engine looks at the clock too
+    took = float(line.rpartition("(")[2].removesuffix(" s)"))
+    assert line.startswith("48 edits (12 facts, 4 layers): about ")
+    assert f"about {duration(took / share - took)} more" in line
+    assert {stage for stage, _, _ in moves} == {"edits, 12 facts × 4 layers"}
+    assert [done for _, done, _ in moves] == sorted(done for _, done, _ in moves)
+    assert moves[-1][1:] == (48, 48)
+
+
+def test_only_what_is_missing_is_computed():
+    sweep, identity = make()
+    with store_for(None, identity, MANY, False) as store:
+        assert fill(sweep, MANY[:3], [1, 2], store) == 6
+        assert fill(sweep, MANY[:3], LAYERS, store) == 6
+        assert fill(sweep, MANY, LAYERS, store) == 36
+        assert fill(sweep, MANY, LAYERS, store) == 0
+        assert len(store.outcomes) == 48
+
+
+def test_a_fact_that_cannot_be_edited_ends_it_before_anything_is():
+    sweep, identity = make()
+    bad = dataclasses.replace(FACTS[0], id="bad", subject="Nowhere")
+    with store_for(None, identity, MANY, False) as store:
+        with pytest.raises(FactError, match="Nowhere"):
+            fill(sweep, [*MANY, bad], LAYERS, store)
+        assert not store.outcomes
+
+
+def test_what_changes_an_outcome_is_in_its_identity():
+    _, plain = make()
+    for options in ({"editor": "rome"}, {"settings": VALUE | {"lr": 0.1}}, {"templates": "bare"}):
+        assert make(**options)[1] != plain
+    # how it is computed does not
+    assert make(batch_tokens=999)[1] == plain
+    assert make(plain=True)[1] == plain
+    model = tiny.model("llama", torch.float64)
+    other = prepared(
+        model, tiny.tokenizer("llama"), find_sites(model)[:2], "r-rome", settings=VALUE,
+        batch_tokens=100,
+    )  # fmt: skip
+    assert other[1]["settings"]["sites"] != plain["settings"]["sites"]
+
+
+def test_durations_are_said_as_people_do():
+    assert duration(42.4) == "42 s"
+    assert duration(600) == "10 min"
+    assert duration(5 * 3600) == "5.0 h"
