@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 
 import pytest
+from rich.console import Console
+from rich.progress import Task, TaskID
+from rich.table import Table
 
+from goldenlayers.cli import console
 from goldenlayers.sweep import engine
+from tests.locators.traced_facts import known
 from tests.study.test_compare import SPLIT
 
 QUICK = ("--steps", 3, "--lr", 0.3, "--clamp", 3)
@@ -145,3 +151,56 @@ def test_compare_refuses_before_the_model_is_loaded(cli, facts):
     at = ("compare", "--model", "/no/such/model", "--facts", facts)
     assert "method 'best' is unknown" in cli(*at, "--methods", "lga,best").message
     assert "editor 'memit' is unknown" in cli(*at, "--editor", "memit").message
+
+
+def test_find_by_tracing_draws_the_heat_map_that_is_asked_for(cli, llama, write_facts, tmp_path):
+    known_facts = known("llama")
+    assert len(known_facts) > 1
+    path = write_facts(known_facts, "known.jsonl")
+    out = tmp_path / "out"
+    command = ("find", "--model", llama, "--facts", path, "--method", "cma", "--out", out)
+    result = cli(*command, "--draws", 3, "--window", 2, "--heat-map", known_facts[0].id)
+    assert result.status == 0, result.err
+    data = json.loads((out / "ranking.json").read_text())
+    assert data["files"]["heat_map"] == "heat_map.png"
+    assert data["details"]["heat_map"]["fact"] == known_facts[0].id
+    assert (out / "heat_map.png").read_bytes().startswith(b"\x89PNG")
+    result = cli(*command, "--draws", 3, "--kind", "state")
+    assert result.status == 0, result.err
+    assert not (out / "heat_map.png").exists()  # the earlier run's
+    assert "heat_map" not in json.loads((out / "ranking.json").read_text())["files"]
+    assert "no fact that is traced has this id" in cli(*command, "--heat-map", "nobody").message
+
+
+def test_the_other_choosers(cli, llama, write_facts, tmp_path):
+    path = write_facts(known("llama"), "known.jsonl")
+    for method in ("attribution-patching", "gradient-norm", "middle", "random", "fixed:2"):
+        out = tmp_path / method.replace(":", "")
+        result = cli("find", "--model", llama, "--facts", path, "--method", method, "--out", out)
+        assert result.status == 0, result.err
+        data = json.loads((out / "ranking.json").read_text())
+        assert data["method"] == method
+        assert f"golden layer: {data['golden']}" in result.out
+        assert (out / "scores.png").exists()
+
+
+def test_a_table_is_whole_in_a_narrow_terminal():
+    narrow = Console(file=io.StringIO(), width=40)
+    made = Table(box=None)
+    for n in range(12):
+        made.add_column(f"column {n}", no_wrap=True)
+    made.add_row(*[f"value {n}" for n in range(12)])
+    console.table(made, narrow)
+    text = narrow.file.getvalue()
+    assert all(f"column {n}" in text and f"value {n}" in text for n in range(12))
+
+
+def test_rates_are_told_by_the_second_or_the_minute():
+    def rate(speed):
+        task = Task(TaskID(0), "edits", 100, 10, _get_time=lambda: 0.0)
+        task.finished_speed = speed
+        return console.Rate().render(task).plain
+
+    assert rate(2.5) == "2.5/s"
+    assert rate(0.05) == "3.0/min"
+    assert rate(None) == ""

@@ -11,6 +11,7 @@ from goldenlayers.locators.find import find
 from goldenlayers.models.guard import untouched
 from goldenlayers.passes.attribution import attribute
 from goldenlayers.passes.restoring import Restoration
+from goldenlayers.passes.tracing import trace
 from tests import tiny
 from tests.locators.traced_facts import known
 from tests.passes.test_tracing import DRAWS, ROUNDED, ROW, setting
@@ -76,15 +77,13 @@ def test_effects_are_moves_along_the_gradient(name):
     assert not any(m._forward_hooks for m in model.modules())
 
 
-def test_small_noise_makes_it_exact():
-    from goldenlayers.passes.tracing import trace
-
-    model, sites, places, noise = setting("llama")
+def test_small_noise_makes_one_module_exact():
+    model, sites, places, noise = setting("gpt2", window=1)  # its norms are not rounded to float32
     wanted = [Restoration(kind, i, ROW.last) for kind in ("mlp", "state") for i in range(4)]
     with untouched(model):
         first_order = attribute(model, ROW, noise * 1e-5, wanted, places).effects
         exact = trace(model, sites, ROW, noise * 1e-5, wanted, places).effects
-    assert first_order == pytest.approx(exact, rel=1e-2, abs=1e-3 * abs(exact).max())
+    assert first_order == pytest.approx(exact, rel=1e-3, abs=1e-4 * abs(exact).max())
 
 
 def test_locator():

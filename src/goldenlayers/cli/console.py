@@ -13,13 +13,16 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 # without emoji: a line number between colons is a number
 out = Console(emoji=False)
@@ -59,6 +62,17 @@ def working(text: str) -> Iterator[None]:
         yield
 
 
+class Rate(ProgressColumn):
+    """Items a second, or a minute where they are slow."""
+
+    def render(self, task: Task) -> Text:
+        """Return what stands in the column."""
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{60 * speed:.1f}/min")
+
+
 class StageProgress:
     """A progress bar per stage; called as `goldenlayers.progress.Progress` says."""
 
@@ -68,10 +82,12 @@ class StageProgress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=err,
             transient=True,
+            speed_estimate_period=600.0,  # a batch of edits takes a minute
         )
         self._tasks: dict[str, TaskID] = {}
 

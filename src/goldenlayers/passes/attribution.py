@@ -5,6 +5,9 @@
 with the gradients of the corrupted runs. One forward and one backward pass over the clean row and
 the corrupted ones serve every layer; the method is Nanda's, "Attribution Patching", 2023, and
 Syed et al.'s, arXiv 2310.10348.
+
+In a window of several modules, what one of them does by way of another is counted for both. The sum
+is exact to first order for one module alone; for a window it is rougher than that.
 """
 
 from __future__ import annotations
