@@ -1,0 +1,67 @@
+"""The documents say what the committed results say."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from goldenlayers.report.comparison_table import interval, points
+from goldenlayers.study.comparison import FORMAT
+from goldenlayers.study.judge import Regret
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    return json.loads((DOCS / "results" / "comparison.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def page():
+    # typographic signs as the command prints them
+    return (DOCS / "choosing.md").read_text(encoding="utf-8").replace("−", "-")
+
+
+def test_the_comparison_is_as_large_as_it_claims(comparison, page):
+    assert comparison["format"] == FORMAT
+    n = len(comparison["test_facts"])
+    assert n >= 60
+    assert len(comparison["draws"]) >= 5
+    assert not {i for d in comparison["draws"] for i in d} & set(comparison["test_facts"])
+    assert f"{n} bundled test facts edited" in page
+    with (DOCS / "results" / "comparison-layers.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["layer"]) for r in rows] == comparison["layers"]
+    assert [float(r["score"]) for r in rows] == pytest.approx(comparison["test"]["score"])
+
+
+def test_every_method_has_its_row(comparison, page):
+    for method in comparison["methods"]:
+        (row,) = re.findall(
+            rf"^\| {re.escape(method['method'])}(?: \(expected\))? \|.*$", page, re.M
+        )
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        choices = method["choices"]
+        score = sum(c["test_score"] for c in choices) / len(choices)
+        assert cells[2] == f"{100 * score:.1f}"
+        regret = Regret(**method["regret"])
+        assert cells[3] == points(regret.mean)
+        assert cells[4] == interval(regret)
+        hit = sum(c["hit"] for c in choices) / len(choices)
+        assert cells[7] == f"{100 * hit:.0f} %"
+    floor = Regret(**comparison["floor"])
+    assert f"| *oracle floor* | | | {points(floor.mean)} | {interval(floor)} |" in page
+
+
+def test_the_golden_layer_and_the_ceiling_are_told(comparison, page):
+    best = comparison["layers"].index(comparison["golden"])
+    score = comparison["test"]["score"][best]
+    error = comparison["test"]["standard_error"][best]
+    told = f"Layer {comparison['golden']} is golden with {100 * score:.1f} ± {100 * error:.1f}"
+    assert told in page
+    assert f"the mean would be {100 * comparison['ceiling']:.1f}" in page
