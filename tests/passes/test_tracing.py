@@ -147,6 +147,22 @@ def test_every_position_in_small_batches(name):
             assert (effect == (found.clean - found.corrupted if last else 0)).all()
 
 
+def test_each_position_computes_its_own_tail_alone():
+    model, sites, places, noise = setting("llama")
+    positions = (ROW.last, len(ROW.ids) - 1)
+    wanted = [Restoration("mlp", layer, p) for layer in range(4) for p in positions]
+    found = trace(model, sites, ROW, noise, wanted, places)
+    alone = [
+        trace(model, sites, ROW, noise, [r for r in wanted if r.position == p], places)
+        for p in positions
+    ]
+    for p, one in zip(positions, alone, strict=True):
+        index = [i for i, r in enumerate(wanted) if r.position == p]
+        assert found.restored[index] == pytest.approx(one.restored, rel=1e-12)
+    assert found.token_layers == sum(one.token_layers for one in alone)
+    assert alone[1].token_layers * 5 == alone[0].token_layers  # tails of one and of five tokens
+
+
 @pytest.mark.parametrize("window", [1, 2, 10])
 def test_windows_and_a_subset_of_layers(window):
     model, sites, places, noise = setting("llama", window)
