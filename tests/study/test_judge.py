@@ -86,7 +86,7 @@ def test_the_floor_of_test_facts_is_near_that_of_as_many_proxies():
     proxies = scores(rng.normal(means, 0.4, (400, 6)))
     ours = floor_of_test(judge, 10)
     assert ours is not None
-    assert ours[0].mean == pytest.approx(floor_of_proxies(judge, proxies, 10)[0].mean, abs=0.01)
+    assert ours.mean == pytest.approx(floor_of_proxies(judge, proxies, 10)[0].mean, abs=0.01)
     assert floor_of_test(judge, 201) is None
 
 

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from goldenlayers.cli import console, editing, of_method, options
+from goldenlayers.cli import console, editing, options
 
 HOW = "What is compared"
-STORE = "sweep.sqlite"
 
 
 def command(
+    ctx: typer.Context,
     model: options.Model = "bundled",
     facts: options.Facts = "bundled",
     skip_bad: options.SkipBad = False,
@@ -111,20 +111,17 @@ def command(
     """
     options.check_out(out)
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    editor_settings = {
-        "lr": lr, "steps": steps, "weight_decay": weight_decay, "clamp": clamp,
-        "kl_factor": kl_factor, "value_from": value_from, "ridge": ridge,
-        "occurrence": occurrence, "stop_loss": stop_loss, "converged_below": converged_below,
-    }  # fmt: skip
+    settings = editing.editor_settings(ctx)
     with console.working("starting"):
         from goldenlayers.locators.registry import settings_for
         from goldenlayers.report.comparison_table import comparison_lines, comparison_table
         from goldenlayers.results import require_own
         from goldenlayers.study.compare import compare
         from goldenlayers.study.comparison import FORMAT, JSON_NAME
+        from goldenlayers.sweep.store import NAME as STORE
 
         require_own(out / JSON_NAME, FORMAT)
-    editing.check([editor], editor_settings, templates, covariance, seed)
+    editing.check([editor], settings, templates, covariance, seed)
     of_methods = {
         "confidence": confidence, "race": options.racers(race), "kind": kind, "window": window,
         "draws": draws, "noise": noise,
@@ -139,8 +136,7 @@ def command(
             store=out / STORE, resume=resume, identity=loaded.identity, say=console.say,
             progress=progress, objective=objective, editor=editor, templates=templates,
             covariance=covariance, plain=plain,
-            editor_settings={k: editor_settings[k] for k in of_method.EDITOR
-                             if editor_settings[k] is not None},
+            editor_settings={k: v for k, v in settings.items() if v is not None},
             **{k: v for k, v in of_methods.items() if k in known and v is not None},
         )  # fmt: skip
     with console.working(f"writing {out}"):

@@ -20,6 +20,7 @@ NOT_ALL = 1  # exit status: done, but some fact did not take
 
 
 def command(
+    ctx: typer.Context,
     model: options.Model = "bundled",
     subject: Annotated[
         str | None,
@@ -132,11 +133,7 @@ def command(
         from goldenlayers.report.before_after import BeforeAfter, look
         from goldenlayers.report.edit_report import EditReport, require_place
 
-    settings: dict[str, Any] = {
-        "lr": lr, "steps": steps, "weight_decay": weight_decay, "clamp": clamp,
-        "kl_factor": kl_factor, "value_from": value_from, "ridge": ridge,
-        "occurrence": occurrence, "stop_loss": stop_loss, "converged_below": converged_below,
-    }  # fmt: skip
+    settings = editing.editor_settings(ctx)
     (chosen_editor,) = editing.check([editor], settings, templates, covariance, seed)
     require_place(out, wanted)
     at = LayerRanking.load(ranking) if ranking is not None else number

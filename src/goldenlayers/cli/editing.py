@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,27 @@ if TYPE_CHECKING:
     from goldenlayers.locators.ranking import LayerRanking
     from goldenlayers.models.load import LoadedModel
     from goldenlayers.progress import Progress
+
+
+# options that say how an edit is made, each by the name of the editor's setting
+EDITOR = (
+    "lr", "steps", "weight_decay", "clamp", "kl_factor", "value_from", "ridge",
+    "occurrence", "stop_loss", "converged_below",
+)  # fmt: skip
+
+
+def editor_settings(ctx: typer.Context) -> dict[str, Any]:
+    """Return the values of a command's options in `EDITOR`; None is the editor's own default."""
+    return {name: ctx.params[name] for name in EDITOR}
+
+
+def given(ctx: typer.Context, names: Iterable[str]) -> list[str]:
+    """Return which of some options the user gave."""
+    return [
+        name
+        for name in names
+        if (found := ctx.get_parameter_source(name)) is not None and found.name == "COMMANDLINE"
+    ]
 
 
 def check(

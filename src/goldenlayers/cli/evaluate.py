@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 WITH = "With an edit"
 # options that only --layers has a use for
-OF_EDITING = (
-    "site", "editor", "templates", "covariance", "lr", "steps", "weight_decay",
-    "clamp", "kl_factor", "value_from", "ridge", "occurrence", "stop_loss", "converged_below",
-)  # fmt: skip
+OF_EDITING = ("site", "editor", "templates", "covariance", *editing.EDITOR)
 
 
 def command(
@@ -130,11 +127,7 @@ def command(
       golden-layers evaluate --split all --limit 100 --layers auto --sequential --editor r-rome,rome
     """
     options.check_out(out)
-    settings: dict[str, Any] = {
-        "lr": lr, "steps": steps, "weight_decay": weight_decay, "clamp": clamp,
-        "kl_factor": kl_factor, "value_from": value_from, "ridge": ridge,
-        "occurrence": occurrence, "stop_loss": stop_loss, "converged_below": converged_below,
-    }  # fmt: skip
+    settings = editing.editor_settings(ctx)
     editors = _check(ctx, edits, layers, sequential, editor, every)
     editing.check(editors, settings, templates, covariance, seed)
     with console.working("starting"):
@@ -204,11 +197,7 @@ def _check(
         raise SettingsError("--edit scores an edit that exists, --layers makes new ones; give one")
     if sequential and layers is None:
         raise SettingsError("--sequential needs --layers, with one layer or auto")
-    given = [
-        name
-        for name in (*OF_EDITING, "every", "fluency_facts")
-        if (found := ctx.get_parameter_source(name)) is not None and found.name == "COMMANDLINE"
-    ]
+    given = editing.given(ctx, (*OF_EDITING, "every", "fluency_facts"))
     if layers is None:
         unused, need = given, "--layers"
     elif sequential:

@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,6 @@ from goldenlayers.cli import console, of_method, options
 from goldenlayers.errors import SettingsError
 
 HOW = "How the layer is chosen"
-STORE = "sweep.sqlite"
 
 
 def command(
@@ -155,27 +154,18 @@ def command(
     """
     start = time.perf_counter()
     options.check_out(out)
-    width = _fence(fence)
     with console.working("starting"):
         from goldenlayers.facts import bundled_facts, read_facts
         from goldenlayers.locators.find import choose_facts, find
         from goldenlayers.locators.registry import make_locator
         from goldenlayers.report.summary import summary_lines
         from goldenlayers.report.table import ranking_table
+        from goldenlayers.sweep.store import NAME as STORE
 
-    values = {
-        "objective": objective, "editor": editor, "templates": templates, "covariance": covariance,
-        "plain": plain, "old_answer": old_answer, "scope": scope, "fence": width,
-        "quartiles": quartiles, "kind": kind, "window": window, "draws": draws, "noise": noise,
-        "heat_map": heat_map, "statistic": statistic, "lr": lr, "steps": steps,
-        "weight_decay": weight_decay, "clamp": clamp, "kl_factor": kl_factor,
-        "value_from": value_from, "ridge": ridge, "occurrence": occurrence,
-        "stop_loss": stop_loss, "converged_below": converged_below,
-    }  # fmt: skip
-    optional = {
-        "confidence": confidence, "race": options.racers(race), "batch_tokens": batch_tokens,
-    }  # fmt: skip
-    settings = of_method.settings_of(ctx, method, values, optional)
+    converted: dict[str, Any] = {"fence": _fence(fence)}
+    if race is not None:
+        converted["race"] = options.racers(race)
+    settings = of_method.settings_of(ctx, method, converted)
     store = out / STORE if "editor_settings" in settings else None
     make_locator(method, **settings)  # a wrong setting must not wait for the model to load
     chosen = bundled_facts() if facts == "bundled" else read_facts(facts, skip_bad=skip_bad)

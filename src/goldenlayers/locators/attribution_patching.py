@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from goldenlayers.locators.base import Request
-from goldenlayers.locators.cma import WHAT
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.traced import (
-    check_settings,
+    TraceSettings,
     kinds_of,
     known_facts,
     measured_of,
@@ -25,23 +24,8 @@ from goldenlayers.passes.restoring import find_restorable
 
 
 @dataclass(frozen=True)
-class AttributionPatching:
-    """Causal tracing to first order.
-
-    Attributes:
-        kind: What would be put back: "mlp", "attention" or "state".
-        window: How many layers "mlp" and "attention" put back together.
-        draws: How many corrupted runs each fact has.
-        noise: Standard deviation of the noise, in those of the subjects' embeddings.
-    """
-
-    kind: str = "mlp"
-    window: int = 10
-    draws: int = 10
-    noise: float = 3.0
-
-    def __post_init__(self) -> None:
-        check_settings(self.kind, self.window, self.draws, self.noise)
+class AttributionPatching(TraceSettings):
+    """Causal tracing to first order; see `goldenlayers.locators.traced.TraceSettings`."""
 
     def rank(self, request: Request) -> LayerRanking:
         """Approximate the effects; the layer with the largest one, on average, is chosen.
@@ -60,7 +44,6 @@ class AttributionPatching:
             measured.append(measured_of(found.clean, found.corrupted, found.effects, self.kind))
             tokens += found.tokens
             request.progress("tracing", done, len(known))
-        what = WHAT[self.kind].format(window=self.window)
         return traced_ranking(
             "attribution-patching",
             request,
@@ -68,14 +51,11 @@ class AttributionPatching:
             skipped,
             measured,
             axis="score: effect on p(answer), first order",
-            legend=f"score: what p(answer's first token) would regain, to first order, if {what} "
-            "at the subject's last token were clean; state: the same for the layer's output; "
-            "stability: share of resamples that a layer wins",
+            legend="score: what p(answer's first token) would regain, to first order, if "
+            f"{self.what} at the subject's last token were clean; state: the same for the layer's "
+            "output; stability: share of resamples that a layer wins",
             details={
-                "kind": self.kind,
-                "window": self.window,
-                "draws": self.draws,
-                "noise_sd": noise.deviation,
+                **self.details(noise),
                 "computed": {"whole_tokens": tokens},
             },
         )

@@ -16,7 +16,7 @@ import numpy as np
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.base import Request
 from goldenlayers.locators.edits import EditSettings, complete, how, made_of, means_of, stability
-from goldenlayers.locators.ranked import golden_of, ranked, ties_of
+from goldenlayers.locators.ranked import golden_of, ranked
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking
 from goldenlayers.sweep.engine import GROWING
 from goldenlayers.sweep.objective import LayerScores, ties
@@ -49,10 +49,8 @@ class BruteForce(EditSettings):
                 fill(sweep, facts, layers, store, say=request.say, progress=request.progress)
             except KeyboardInterrupt:
                 stopped = True
-                kept = f", kept in {store.path}: --resume goes on" if store.path else ""
-                request.say(
-                    f"stopped after {len(store.outcomes)} of {len(facts) * len(layers)} edits{kept}"
-                )
+                made, whole = len(store.outcomes), len(facts) * len(layers)
+                request.say(f"stopped after {made} of {whole} edits{store.kept}")
                 facts = complete(facts, layers, store)
                 if not facts:
                     raise
@@ -71,9 +69,10 @@ class BruteForce(EditSettings):
         scores = LayerScores.of(outcomes, ids, layers)
         singles = means_of(scores)
         converged = array(outcomes, ids, layers, "converged")  # (N, L)
+        by_layer = scores.by_layer(self.objective)  # (L,)
         found = ranked(
             request.sites,
-            scores.by_layer(self.objective),
+            by_layer,
             stability=stability(scores, self.objective, request.seed),
             more={
                 "standard_error": scores.standard_errors(self.objective),
@@ -84,7 +83,7 @@ class BruteForce(EditSettings):
         golden = golden_of(found)
         own, details = _sample_wise(scores, self.objective, layers.index(golden))
         computed = how([outcomes[i, n] for i in ids for n in layers])
-        tied = ties_of(found)
+        tied = [layers[j] for j in ties(by_layer)]
         made = made_of(scores, self.objective)
         notes = [f"The objective is the {made}." if self.objective in ("mean", "harmonic") else ""]
         if len(tied) > 1:

@@ -19,7 +19,7 @@ from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.traced import (
     KnownFact,
     Noise,
-    check_settings,
+    TraceSettings,
     kinds_of,
     known_facts,
     measured_of,
@@ -30,38 +30,23 @@ from goldenlayers.locators.traced import (
 from goldenlayers.passes.restoring import Restorable, Restoration, find_restorable
 from goldenlayers.passes.tracing import GROWING, Trace, trace
 
-WHAT = {
-    "mlp": "the MLP's outputs in a window of {window} layers",
-    "attention": "the attention's outputs in a window of {window} layers",
-    "state": "the layer's output",
-}
-
 
 @dataclass(frozen=True)
-class CMA:
-    """Causal tracing.
+class CMA(TraceSettings):
+    """Causal tracing; see `goldenlayers.locators.traced.TraceSettings` for the other settings.
 
     Attributes:
-        kind: What is put back: "mlp", "attention" or "state", the output of the layer itself. The
-            state curve is shown beside the other two.
-        window: How many layers "mlp" and "attention" put back together.
-        draws: How many corrupted runs each fact has.
-        noise: Standard deviation of the noise, in those of the subjects' embeddings.
         heat_map: Identifier of a fact that is traced at every token too; None for none.
         batch_tokens: Bound on the tokens in one batch; a matter of memory and speed alone.
         plain: Run the whole model for each layer; a matter of speed alone.
     """
 
-    kind: str = "mlp"
-    window: int = 10
-    draws: int = 10
-    noise: float = 3.0
     heat_map: str | None = None
     batch_tokens: int = 2048
     plain: bool = False
 
     def __post_init__(self) -> None:
-        check_settings(self.kind, self.window, self.draws, self.noise)
+        super().__post_init__()
         if self.batch_tokens < 1:
             raise SettingsError(f"batch_tokens {self.batch_tokens}: expected 1 or more")
 
@@ -98,7 +83,6 @@ class CMA:
             if not asked:
                 reason = next(s.reason for s in skipped if s.id == self.heat_map)
                 notes.append(f"no heat map of fact {self.heat_map}: {reason}")
-        what = WHAT[self.kind].format(window=self.window)
         return traced_ranking(
             "cma",
             request,
@@ -106,15 +90,12 @@ class CMA:
             skipped,
             measured,
             axis="score: indirect effect on p(answer)",
-            legend=f"score: what p(answer's first token) regains when {what} at the subject's last "
-            "token is clean again; state: the same for the layer's output; stability: share of "
-            "resamples that a layer wins",
+            legend=f"score: what p(answer's first token) regains when {self.what} "
+            "at the subject's last token are clean again; state: the same for the layer's output; "
+            "stability: share of resamples that a layer wins",
             notes=notes,
             details={
-                "kind": self.kind,
-                "window": self.window,
-                "draws": self.draws,
-                "noise_sd": noise.deviation,
+                **self.details(noise),
                 "computed": {
                     "restored_runs": sum(t.restored.size for t in traces),
                     "whole_tokens": sum(t.whole_tokens for t in traces),

@@ -14,9 +14,10 @@ import numpy as np
 
 from goldenlayers.errors import LocatorError, SettingsError
 from goldenlayers.locators.base import Request
-from goldenlayers.locators.ranked import golden_of, ranked, winners
+from goldenlayers.locators.fences import Fences
+from goldenlayers.locators.ranked import golden_of, ranked
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, Skipped
-from goldenlayers.locators.stability import RESAMPLES
+from goldenlayers.locators.stability import selection_stability
 from goldenlayers.models.sites import context_length
 from goldenlayers.models.text import encode_pairs, require_vocabulary
 from goldenlayers.passes.batches import row_batches
@@ -73,23 +74,24 @@ class GradientNorm:
         for batch in row_batches(
             [rows[i] for i in fits], device=request.model.device, max_tokens=self.batch_tokens
         ):
-            found = gradient_sizes(request.model, linears, batch)
+            sized = gradient_sizes(request.model, linears, batch)
             index = list(batch.index)
-            sizes["l2"][index] = found.norms.T.cpu().numpy()
-            sizes["mean-abs"][index] = found.mean_abs.T.cpu().numpy()
-            losses[index] = found.losses.cpu().numpy()
-            reached |= found.reached.cpu().numpy()
+            sizes["l2"][index] = sized.norms.T.cpu().numpy()
+            sizes["mean-abs"][index] = sized.mean_abs.T.cpu().numpy()
+            losses[index] = sized.losses.cpu().numpy()
+            reached |= sized.reached.cpu().numpy()
             done += len(index)
             request.progress("gradients", done, len(fits))
         by_layer = {k: np.where(reached, v.mean(0), np.nan) for k, v in sizes.items()}
         each = sizes[self.statistic]  # (N, L)
-        counts = np.random.default_rng(request.seed).multinomial(
-            len(fits), np.full(len(fits), 1 / len(fits)), size=RESAMPLES
-        )  # (R, N)
+        stability = np.full(n_layers, 0.0)
+        found = selection_stability(each[:, reached], Fences(k=None), seed=request.seed)
+        if found is not None:
+            stability[reached] = found
         found_layers = ranked(
             request.sites,
             by_layer[self.statistic],
-            stability=winners(np.where(reached, counts @ each, np.nan)) if len(fits) > 1 else None,
+            stability=stability if found is not None else None,
             more={"l2_norm": by_layer["l2"], "mean_abs": by_layer["mean-abs"]},
         )
         layers = tuple(

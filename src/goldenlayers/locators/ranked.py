@@ -60,13 +60,6 @@ def golden_of(layers: Sequence[LayerScore]) -> int:
     return next(s.layer for s in layers if s.rank == 1)
 
 
-def ties_of(layers: Sequence[LayerScore]) -> list[int]:
-    """Return the layers whose score is the best one, shallow first."""
-    scores = {s.layer: s.score for s in layers if s.rank is not None and s.score is not None}
-    best = max(scores.values())
-    return [layer for layer, score in scores.items() if score >= best - TIE]
-
-
 def winners(scores: Floats) -> Floats:
     """Return how often each layer wins among resamples, (R, L) -> (L,), NaN never winning."""
     filled = np.where(np.isfinite(scores), scores, -np.inf)

@@ -13,10 +13,10 @@ from goldenlayers.errors import FactError, LocatorError, SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.answers import ScoredPair, old_and_new
 from goldenlayers.locators.base import Request
-from goldenlayers.locators.fences import Floats
-from goldenlayers.locators.ranked import golden_of, ranked, winners
+from goldenlayers.locators.fences import Fences, Floats
+from goldenlayers.locators.ranked import golden_of, ranked
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, Skipped
-from goldenlayers.locators.stability import RESAMPLES
+from goldenlayers.locators.stability import selection_stability
 from goldenlayers.metrics.predict import predict
 from goldenlayers.models.sites import EditSite
 from goldenlayers.models.subject import subject_end, subject_rows
@@ -62,19 +62,50 @@ class Measured:
     state: Floats | None = None
 
 
-def check_settings(kind: str, window: int, draws: int, noise: float) -> None:
-    """Refuse settings of a trace that are out of range.
+@dataclass(frozen=True)
+class TraceSettings:
+    """How facts are traced.
 
-    Raises:
-        SettingsError: With what was expected.
+    Attributes:
+        kind: What is put back: "mlp", "attention" or "state", the output of the layer itself. The
+            state curve is shown beside the other two.
+        window: How many layers "mlp" and "attention" put back together.
+        draws: How many corrupted runs each fact has.
+        noise: Standard deviation of the noise, in those of the subjects' embeddings.
     """
-    if kind not in KINDS:
-        raise SettingsError(f"kind {kind!r} is unknown; expected one of {', '.join(KINDS)}")
-    for name, value in (("window", window), ("draws", draws)):
-        if value < 1:
-            raise SettingsError(f"{name} {value}: expected 1 or more")
-    if not 0 < noise < float("inf"):
-        raise SettingsError(f"noise {noise}: expected a number above 0")
+
+    kind: str = "mlp"
+    window: int = 10
+    draws: int = 10
+    noise: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise SettingsError(
+                f"kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}"
+            )
+        for name, value in (("window", self.window), ("draws", self.draws)):
+            if value < 1:
+                raise SettingsError(f"{name} {value}: expected 1 or more")
+        if not 0 < self.noise < float("inf"):
+            raise SettingsError(f"noise {self.noise}: expected a number above 0")
+
+    @property
+    def what(self) -> str:
+        """What is put back, in words."""
+        if self.kind == "state":
+            return "the layer's outputs"
+        name = "MLP" if self.kind == "mlp" else "attention"
+        return f"the {name}'s outputs in a window of {self.window} layers"
+
+    def details(self, noise: Noise) -> dict[str, Any]:
+        """Return the settings and the noise for machines."""
+        return {
+            "kind": self.kind,
+            "window": self.window,
+            "draws": self.draws,
+            "noise_sd": noise.deviation,
+        }
 
 
 def restorations(known: KnownFact, kind: str, sites: Sequence[EditSite]) -> list[Restoration]:
@@ -217,7 +248,6 @@ def traced_ranking(
     effect = np.stack([m.effect for m in measured])  # (N, L)
     states = [m.state for m in measured if m.state is not None]
     state = np.stack(states) if states else None  # (N, L)
-    counts = np.random.default_rng(request.seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
     error = effect.std(axis=0, ddof=1) / n**0.5 if n > 1 else np.full(effect.shape[1], np.nan)
     more = {"standard_error": error}
     if state is not None:
@@ -225,7 +255,7 @@ def traced_ranking(
     layers = ranked(
         request.sites,
         effect.mean(0),
-        stability=winners(counts @ effect / n) if n > 1 else None,
+        stability=selection_stability(effect, Fences(k=None), seed=request.seed),
         more=more,
     )
     clean = float(np.mean([m.clean for m in measured]))

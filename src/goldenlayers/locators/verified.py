@@ -90,8 +90,7 @@ class Verified(EditSettings):
                     confidence=self.confidence,
                 )  # fmt: skip
             except KeyboardInterrupt:
-                kept = f", kept in {store.path}: --resume goes on" if store.path else ""
-                request.say(f"stopped after {len(store.outcomes)} edits of the race{kept}")
+                request.say(f"stopped after {len(store.outcomes)} edits of the race{store.kept}")
                 raise
             outcomes = dict(store.outcomes)
         return self._ranking(request, proposed, over, ids, outcomes, proposing)

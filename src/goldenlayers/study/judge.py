@@ -10,7 +10,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from goldenlayers.locators.fences import Floats
-from goldenlayers.sweep.objective import TIE, LayerScores
+from goldenlayers.locators.ranked import TIE, winners
+from goldenlayers.sweep.objective import LayerScores, ties
 
 SPLITS = 400  # halvings of the test facts behind a regret
 SUBSETS = 2000  # sets of facts behind an oracle floor
@@ -55,7 +56,7 @@ class Judge:
     def __init__(self, scores: LayerScores, objective: str, seed: int = 0):
         self.scores, self.objective = scores, objective
         self.by_layer = scores.by_layer(objective)
-        self.golden = _best(self.by_layer)
+        self.golden = ties(self.by_layer)[0]
         self._each = scores.contributions(objective)  # (N, L)
         n = len(self._each)
         rng = np.random.default_rng(seed)
@@ -66,7 +67,7 @@ class Judge:
                 order = rng.permutation(n)
                 one, two = order[: n // 2], order[n // 2 :]
                 for here, there in ((one, two), (two, one)):
-                    total[there] += self._each[there, _best(self._each[here].mean(0))]
+                    total[there] += self._each[there, ties(self._each[here].mean(0))[0]]
             self._reference = total / SPLITS
 
     def regret(self, weights: Floats) -> Regret:
@@ -116,11 +117,11 @@ def floor_of_proxies(
     counts = np.zeros((SUBSETS, n))
     for r in range(SUBSETS):
         counts[r, rng.permutation(n)[:size]] = 1.0
-    weights = _shares(proxies.by_layer(judge.objective, counts))
+    weights = winners(proxies.by_layer(judge.objective, counts))
     return judge.regret(weights), weights
 
 
-def floor_of_test(judge: Judge, size: int, seed: int = 0) -> tuple[Regret, Floats] | None:
+def floor_of_test(judge: Judge, size: int, seed: int = 0) -> Regret | None:
     """Return the same where no proxy was edited: sets of test facts, judged on the others.
 
     None where there are too few test facts for that.
@@ -132,22 +133,9 @@ def floor_of_test(judge: Judge, size: int, seed: int = 0) -> tuple[Regret, Float
     chosen = np.zeros((SUBSETS, n))
     for r in range(SUBSETS):
         chosen[r, rng.permutation(n)[:size]] = 1.0
-    layers = np.array([_best(row) for row in judge.scores.by_layer(judge.objective, chosen)])
+    layers = np.array([ties(row)[0] for row in judge.scores.by_layer(judge.objective, chosen)])
     apart = judge._reference - judge._each[:, layers].T  # (R, N)
     others = 1.0 - chosen
     each = (apart * others).sum(0) / others.sum(0)  # (N,)
     mean, reach = float(each.mean()), Z * float(each.std(ddof=1)) / math.sqrt(n)
-    shares = np.bincount(layers, minlength=len(judge.by_layer)) / SUBSETS
-    return Regret(mean, mean - reach, mean + reach), shares
-
-
-def _best(scores: Floats) -> int:
-    """Return the position of the best score; the shallowest of several, NaN never."""
-    filled = np.where(np.isfinite(scores), scores, -np.inf)
-    return int(np.argmax(filled >= filled.max() - TIE))
-
-
-def _shares(scores: Floats) -> Floats:
-    """Return how often each layer is the best, (R, L) -> (L,)."""
-    best = [_best(row) for row in scores]
-    return np.bincount(best, minlength=scores.shape[1]) / len(best)
+    return Regret(mean, mean - reach, mean + reach)

@@ -14,12 +14,11 @@ import numpy as np
 
 from goldenlayers.errors import LocatorError, SettingsError
 from goldenlayers.locators.fences import Floats
+from goldenlayers.locators.ranked import TIE
 from goldenlayers.metrics.scores import MEAN_OF
 from goldenlayers.sweep.outcome import Outcomes, array
 
 OBJECTIVES = (*MEAN_OF, "mean", "harmonic")
-# Scores are means of small fractions: what differs by less is the same score, rounded.
-TIE = 1e-9
 
 
 @dataclass(frozen=True)

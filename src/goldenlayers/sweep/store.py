@@ -127,6 +127,11 @@ class Store:
             outcome = _outcome(path, row)
             self.outcomes[outcome.fact, outcome.layer] = outcome
 
+    @property
+    def kept(self) -> str:
+        """Where the outcomes are after a stop and how to go on with them, for the end of a line."""
+        return f", kept in {self.path}: --resume goes on" if self.path else ""
+
     def add(self, outcomes: Iterable[LayerOutcome]) -> None:
         """Keep outcomes; when this returns they are on disk, all of them.
 
