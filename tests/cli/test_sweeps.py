@@ -88,6 +88,22 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(cli, llama, facts, tmp_pat
     assert "holds a sweep of another kind: its settings differ in weight_decay" in other.message
 
 
+def test_a_store_of_another_model_or_other_facts_is_refused(
+    cli, llama, gpt2, facts, write_facts, tmp_path
+):
+    def command(model, file, *more):
+        return cli(
+            "find", "--model", model, "--facts", file, "--method", "brute-force", "--layers", 1,
+            "--limit", 2, "--out", tmp_path / "out", *QUICK, *more,
+        )  # fmt: skip
+
+    assert command(llama, facts).status == 0
+    assert "its model" in command(gpt2, facts, "--resume").message
+    other = write_facts(SPLIT[1:], "other.jsonl")
+    assert "its facts" in command(llama, other, "--resume").message
+    assert command(llama, facts, "--resume").status == 0
+
+
 def test_find_verified(cli, llama, facts, tmp_path):
     out = tmp_path / "out"
     result = cli(

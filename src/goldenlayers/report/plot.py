@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
@@ -67,7 +69,7 @@ def _colour(score: LayerScore) -> str:
 
 def _scores(axes: Axes, ranking: LayerRanking) -> None:
     reached = [s for s in ranking.layers if s.score is not None]
-    errors = [s.more.get("standard_error") for s in reached]
+    errors = [_error(s) for s in reached]
     bars = axes.bar(
         [s.layer for s in reached],
         [s.score or 0.0 for s in reached],
@@ -75,7 +77,7 @@ def _scores(axes: Axes, ranking: LayerRanking) -> None:
         color=[_colour(s) for s in reached],
         edgecolor="white",
         linewidth=0.5,
-        yerr=[e or 0.0 for e in errors] if any(e is not None for e in errors) else None,
+        yerr=errors if any(errors) else None,
         error_kw={"ecolor": INK, "elinewidth": 0.8},
     )
     if "score" in ranking.shares:
@@ -110,7 +112,7 @@ def _scores(axes: Axes, ranking: LayerRanking) -> None:
     value = best.score or 0.0
     axes.annotate(
         f"golden: {best.layer}",
-        (best.layer, value),
+        (best.layer, value + (_error(best) if value >= 0 else -_error(best))),
         xytext=(0, 4 if value >= 0 else -4),  # at the free end of the bar
         textcoords="offset points",
         ha="center",
@@ -134,8 +136,9 @@ def _scores(axes: Axes, ranking: LayerRanking) -> None:
 
 def _limits(ranking: LayerRanking) -> tuple[float, float]:
     """Bars inside the fences fill the picture; the others are cut and labelled."""
-    scores = [s.score for s in ranking.layers if s.rank is not None and s.score is not None]
-    low, high = min(0.0, *scores), max(0.0, *scores)
+    ranked = [s for s in ranking.layers if s.rank is not None and s.score is not None]
+    low = min(0.0, *((s.score or 0.0) - _error(s) for s in ranked))
+    high = max(0.0, *((s.score or 0.0) + _error(s) for s in ranked))
     if ranking.fences is not None:
         outside = [s.score or 0.0 for s in ranking.layers if s.side is not None]
         if any(v > high for v in outside):
@@ -144,6 +147,11 @@ def _limits(ranking: LayerRanking) -> tuple[float, float]:
             low = min(low, ranking.fences[0])
     span = (high - low) or 1.0
     return (low - 0.12 * span if low < 0 else 0.0), high + 0.16 * span
+
+
+def _error(score: LayerScore) -> float:
+    """Return the score's standard error, 0 where the method has none."""
+    return score.more.get("standard_error") or 0.0
 
 
 def _stability(axes: Axes, ranking: LayerRanking) -> None:
@@ -169,12 +177,14 @@ def _stability(axes: Axes, ranking: LayerRanking) -> None:
     axes.set_ylabel("wins among\nresampled facts, %", fontsize=9)
 
 
-def _legend(ranking: LayerRanking) -> list[Patch]:
-    handles = [
+def _legend(ranking: LayerRanking) -> list[Artist]:
+    handles: list[Artist] = [
         Patch(facecolor=GOLD, label="golden layer"),
         Patch(facecolor=BLUE, label="runners-up"),
         Patch(facecolor=SKY, label="other layers"),
     ]
+    if any(_error(s) for s in ranking.layers):
+        handles.append(Line2D([], [], color=INK, linewidth=0.8, label="± one standard error"))
     if any(s.side for s in ranking.layers):
         handles.append(
             Patch(
