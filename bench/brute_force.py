@@ -23,8 +23,7 @@ processor's are given beside, for a machine that is shared; the peak is by those
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -35,6 +34,8 @@ from rich.table import Table
 
 from bench.edit import SETTINGS, Done, loop
 from bench.shapes import Case, cases
+from bench.spent import Spent
+from bench.sweep_counts import Counts, asked_of, counts
 from goldenlayers.editors.fact_rows import FactRows
 from goldenlayers.editors.outcome import Outcome
 from goldenlayers.editors.protocol import EditRequest
@@ -44,37 +45,17 @@ from goldenlayers.editors.weights import weight_of
 from goldenlayers.facts import Fact
 from goldenlayers.locators.find import find
 from goldenlayers.metrics.baseline import FactBefore, baseline
-from goldenlayers.metrics.predict import Prediction, feed_of, picks_of, predict
+from goldenlayers.metrics.predict import Prediction, predict
 from goldenlayers.metrics.replies import nll
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import EditSite, find_sites
 from goldenlayers.sweep.engine import BATCH_TOKENS, GROWING, Sweep
 from goldenlayers.sweep.outcome import LayerOutcome
 from goldenlayers.sweep.run import prepared
-from goldenlayers.sweep.scoring import layer_outcome, rows_of
+from goldenlayers.sweep.scoring import layer_outcome
 
 T = TypeVar("T")
 Edit = tuple[str, int]  # a fact's identifier and a layer
-
-
-@dataclass
-class Spent:
-    """Seconds of some stretches of work."""
-
-    wall: float = 0.0
-    cpu: float = 0.0
-
-    def on(self, work: Callable[[], T]) -> T:
-        """Do the work, and add what it takes."""
-        wall, cpu = time.perf_counter(), time.process_time()
-        done = work()
-        self.wall += time.perf_counter() - wall
-        self.cpu += time.process_time() - cpu
-        return done
-
-    def plus(self, other: Spent, times: float = 1.0) -> Spent:
-        """Return the sum with so many times the other."""
-        return Spent(self.wall + times * other.wall, self.cpu + times * other.cpu)
 
 
 class Kept(RROME):
@@ -92,62 +73,6 @@ class Kept(RROME):
         return Kept.found
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What the work on one fact is made of.
-
-    Attributes:
-        depth: Blocks of the model.
-        block: Weights of a block's matrices.
-        head: Weights of the output head.
-        whole: Tokens of the fact's rows.
-        tail: Those from the subject's last token on.
-        padded: The same with the padding to the longest.
-        bare: Tokens of the bare prompt's row.
-        reads: Positions at which the rows are read.
-        asked: Tokens of the probes' rows.
-        picks: Positions at which those are read.
-    """
-
-    depth: int
-    block: int
-    head: int
-    whole: int
-    tail: int
-    padded: int
-    bare: int
-    reads: int
-    asked: int
-    picks: int
-
-    def ours(self, steps: dict[int, int], edited: Iterable[int]) -> tuple[int, int]:
-        """Return the multiply-adds for the values and for the scoring, of all layers.
-
-        Args:
-            steps: Evaluations of the loss, by layer.
-            edited: Layers with an update.
-        """
-        read, clean = self.reads * self.head, self.whole * self.block * self.depth
-        values = clean + read
-        for layer, n in steps.items():
-            above = self.depth - layer - 1
-            values += n * (self.tail * self.block * (above + 1) + read)
-            values += (n - 1) * (self.tail * self.block * above + read)
-        layers = self.depth + sum(self.depth - layer for layer in edited)
-        passes = 1 + len(list(edited))
-        return values, self.asked * self.block * layers + passes * self.picks * self.head
-
-    def loop(self, layer: int, steps: int) -> int:
-        """Return the multiply-adds of the obvious loop at a layer, for the value."""
-        forward = ((steps + 1) * self.whole + self.bare) * (self.block * self.depth + self.head)
-        above = self.block * (self.depth - layer - 1) + self.head
-        return forward + (steps - 1) * self.whole * above
-
-    def loop_scoring(self) -> int:
-        """Return the multiply-adds of the obvious loop at a layer, for the scoring."""
-        return self.asked * self.block * self.depth + self.picks * self.head
-
-
 @dataclass
 class Swept:
     """What a way to sweep made, and what it took."""
@@ -162,30 +87,6 @@ class Swept:
     def both(self) -> Spent:
         """Return the time of values and scoring together."""
         return self.values.plus(self.scoring)
-
-
-def asked_of(row: Any, before: FactBefore) -> list[Any]:
-    return [row, *rows_of(before)]
-
-
-def counts(case: Case, site: EditSite, depth: int, rows: FactRows, before: FactBefore) -> Counts:
-    asked = asked_of(rows.bare, before)
-    feed = feed_of(asked)
-    tails = [len(row.ids) - row.subject for row in rows.fed]
-    return Counts(
-        depth=depth,
-        block=sum(
-            p.numel() for p in case.model.get_submodule(site.block).parameters() if p.dim() > 1
-        ),
-        head=case.model.get_output_embeddings().weight.numel(),
-        whole=sum(len(row.ids) for row in rows.fed),
-        tail=sum(tails),
-        padded=len(tails) * max(tails),
-        bare=len(rows.fed[0].ids),
-        reads=len(rows.reads.rows),
-        asked=sum(map(len, feed.fed)),
-        picks=len(picks_of(list(zip(feed.host, asked, strict=True))).where),
-    )
 
 
 def ours(sweep: Sweep, facts: Sequence[Fact], before: Any) -> Swept:
