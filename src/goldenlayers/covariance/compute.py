@@ -22,6 +22,7 @@ from goldenlayers.covariance.texts import TextSource, text_source
 from goldenlayers.covariance.windows import beginning
 from goldenlayers.errors import ResultError, SettingsError
 from goldenlayers.models.causal import require_causal
+from goldenlayers.models.chat import plain
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import choose_layers, context_length, find_sites
 from goldenlayers.progress import Progress, silent
@@ -109,6 +110,7 @@ def key_covariance(
             raise SettingsError(f"{name} {value}: expected 1 or more")
     sites = choose_layers(find_sites(model, site), layers)
     source = text_source(text, seed)
+    tokenizer = plain(tokenizer)  # the text is running text, not messages of a user
     begin = beginning(tokenizer)
     length = _window(model, length, begin, say)
     if tokens is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldenlayers.errors import SettingsError
+from goldenlayers.models.chat import plain
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.text import encode_prompts
 from goldenlayers.passes.sampling import sample
@@ -55,7 +56,8 @@ def make_templates(
 
     Args:
         model: A causal language model of transformers; returned as it came.
-        tokenizer: Its fast tokenizer.
+        tokenizer: Its fast tokenizer; prefixes are sampled as running text for a `ChatTokenizer`
+            too, and stand inside the user's message later.
         kind: "published" (the model writes 20 prefixes), "short" (two fixed phrases), "bare" (the
             prompt alone), prefixes of your own (the bare prompt is added), or finished templates.
         seed: Seed of the sampling.
@@ -78,7 +80,8 @@ def make_templates(
         return Templates(kind, ("",))
     if kind == "short":
         return Templates(kind, SHORT)
-    starts = encode_prompts(tokenizer, STARTS)
+    # the model writes on from these: running text, not messages to it
+    starts = encode_prompts(plain(tokenizer), STARTS)
     added = sum(1 for i in starts[0] if i in tokenizer.all_special_ids)  # a beginning token
     prefixes = [""]
     with untouched(model):

@@ -132,6 +132,43 @@ def load_model(
     return LoadedModel(model, tokenizer, identify(model, name, _hashes(source, options)))
 
 
+def load_tokenizer(
+    name: str = bundled.NAME,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    say: bundled.Say = lambda text: None,
+) -> tuple[Any, int | None]:
+    """Load a model's tokenizer and read how long its context is, without its weights.
+
+    Args:
+        name: As for `load_model`.
+        revision: As for `load_model`.
+        trust_remote_code: As for `load_model`.
+        say: As for `load_model`.
+
+    Returns:
+        The fast tokenizer, and the context in tokens, None where there is no such bound.
+
+    Raises:
+        ModelError: If there is no such model or it has no tokenizer.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    source, options = resolve(name, say)
+    options |= {"trust_remote_code": trust_remote_code}
+    if revision is not None:
+        options["revision"] = revision
+    with bundled.quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
+            config = AutoConfig.from_pretrained(source, **options)
+        except Exception as error:  # as in `load_model`
+            raise explain(name, source, error) from error
+    text = config.get_text_config()
+    return tokenizer, getattr(text, "max_position_embeddings", None)
+
+
 def load_empty(
     name: str = bundled.NAME,
     *,

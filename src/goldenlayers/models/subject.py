@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldenlayers.errors import FactError, ModelError, SettingsError
-from goldenlayers.models.text import Row, encode_texts, first_answer_token, joined
+from goldenlayers.models.text import Row, encode_texts, first_answer_token, written
 
 OCCURRENCES = ("last", "first")
 
@@ -42,35 +42,38 @@ def subject_rows(
     """Tokenise prefix + prompt (+ answer), once per prefix.
 
     Args:
-        tokenizer: A fast tokenizer of transformers.
-        prefixes: Texts put before the prompt, "" for the bare prompt.
+        tokenizer: A fast tokenizer of transformers, or a `ChatTokenizer`.
+        prefixes: Texts put before the prompt, "" for the bare prompt; in a chat, inside the user's
+            message.
         prompt: Contains the subject, letter for letter.
         subject: The subject.
-        answer: Joined to the prompt with a space; None for a prompt alone.
-        occurrence: Which occurrence counts where the prompt has several: "last" or "first".
+        answer: What follows the prompt, see `goldenlayers.models.text.written`; None for a prompt
+            alone.
+        occurrence: Which occurrence counts where the prompt has several: "last" or "first". Those
+            in a prefix or in a chat template's own text never count.
 
     Returns:
         One row per prefix.
 
     Raises:
-        FactError: If the subject is not in the prompt.
+        FactError: If the subject is not in the prompt, or a chat's message contains a special
+            token's text.
         SettingsError: If `occurrence` is unknown.
         ModelError: If the tokenizer has no offsets or leaves nothing of a part.
     """
-    text, prompt = joined(prompt, answer) if answer is not None else (prompt.rstrip(),) * 2
-    last = subject_end(prompt, subject, occurrence) - 1  # the subject's last character
-    ids, spans = encode_texts(tokenizer, [prefix + text for prefix in prefixes])
+    wholes = [written(tokenizer, prompt, answer, prefix) for prefix in prefixes]
+    # the subject's last character in each
+    lasts = [w.start + subject_end(w.prompt, subject, occurrence) - 1 for w in wholes]
+    ids, spans = encode_texts(tokenizer, [whole.text for whole in wholes])
     rows = []
-    for prefix, row_ids, row_spans in zip(prefixes, ids, spans, strict=True):
-        whole = prefix + text
+    for whole, last, row_ids, row_spans in zip(wholes, lasts, ids, spans, strict=True):
         n = len(row_ids)
         if answer is not None:
-            n = first_answer_token(whole, len(prefix) + len(prompt), row_spans)
-        at = len(prefix) + last
-        found = [i for i, (start, end) in enumerate(row_spans[:n]) if start <= at < end]
+            n = first_answer_token(whole.text, whole.before, row_spans)
+        found = [i for i, (start, end) in enumerate(row_spans[:n]) if start <= last < end]
         if not found:
             raise ModelError(
-                f"the tokenizer leaves no token of the subject {subject!r} in {whole!r}; "
+                f"the tokenizer leaves no token of the subject {subject!r} in {whole.text!r}; "
                 "is it the tokenizer of this model?"
             )
         # several where a character is spelled in bytes: the last of them completes it

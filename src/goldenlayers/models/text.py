@@ -3,6 +3,9 @@
 Section 6 of the method: z = tokens of prompt + " " + answer, tokenised together; the answer's
 tokens are those whose character span ends after the prompt. Counting the tokens of the bare prompt
 instead is wrong wherever the tokenizer merges across the joint.
+
+With a `goldenlayers.models.chat.ChatTokenizer`, z = tokens of what the chat template writes: the
+prompt is the user's message, and the answer stands where the model's reply begins.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldenlayers.errors import ModelError
+from goldenlayers.models.chat import ChatTokenizer, plain
 
 # Where a token stands in its text: first character, and the one after its last.
 Span = tuple[int, int]
@@ -35,6 +39,54 @@ class Row:
         return self.ids[self.n_prompt :]
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A text to be tokenised, and where its parts stand in it, in characters.
+
+    Attributes:
+        text: The whole text: all that a template or a prefix adds, the prompt, and the answer
+            where there is one.
+        start: First character of the prompt, after a prefix.
+        end: The one after the prompt's last.
+        before: The one after the last of all that comes before the answer; a space that leads to
+            the answer is already the answer's. The length of `text` where there is no answer.
+    """
+
+    text: str
+    start: int
+    end: int
+    before: int
+
+    @property
+    def prompt(self) -> str:
+        """The prompt as it stands in the text."""
+        return self.text[self.start : self.end]
+
+
+def written(tokenizer: Any, prompt: str, answer: str | None, prefix: str = "") -> Written:
+    """Write prefix, prompt and answer as the tokenizer's model is to read them.
+
+    Args:
+        tokenizer: A tokenizer of transformers, or a `ChatTokenizer`: the prefix and the prompt
+            are then one message of the user.
+        prompt: The prompt; see `joined` for what becomes of the whitespace at its ends. A message
+            is stripped on both sides, as most templates do.
+        answer: The answer, stripped; None for a prompt alone.
+        prefix: Text put before the prompt, with what separates the two.
+
+    Raises:
+        FactError: If a message is blank or contains a special token's text.
+    """
+    if isinstance(tokenizer, ChatTokenizer):
+        upto = tokenizer.head + tokenizer.message(prompt, prefix)
+        whole = upto + tokenizer.opening
+        text = whole if answer is None else upto + tokenizer.joint + answer.strip()
+        return Written(text, len(upto) - len(prompt.strip()), len(upto), len(whole))
+    text, prompt = joined(prompt, answer) if answer is not None else (prompt.rstrip(),) * 2
+    end = len(prefix) + len(prompt)
+    return Written(prefix + text, len(prefix), end, end)
+
+
 def joined(prompt: str, answer: str) -> tuple[str, str]:
     """Return (text, prompt): the prompt stripped on the right, a space, the answer stripped."""
     prompt = prompt.rstrip()
@@ -44,8 +96,9 @@ def joined(prompt: str, answer: str) -> tuple[str, str]:
 def require_fast(tokenizer: Any) -> None:
     """Raise `ModelError` for a tokenizer without character offsets."""
     if not getattr(tokenizer, "is_fast", False):
+        name = type(plain(tokenizer)).__name__
         raise ModelError(
-            f"the tokenizer {type(tokenizer).__name__} is not a fast one, so it gives no character "
+            f"the tokenizer {name} is not a fast one, so it gives no character "
             "offsets; load it with AutoTokenizer.from_pretrained(..., use_fast=True), which needs "
             "a tokenizer.json or a convertible vocabulary in the model folder"
         )
@@ -55,23 +108,24 @@ def encode_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> list[Row]:
     """Tokenise (prompt, answer) pairs.
 
     Args:
-        tokenizer: A fast tokenizer of transformers.
-        pairs: Texts; see `joined` for what becomes of the whitespace at their ends.
+        tokenizer: A fast tokenizer of transformers, or a `ChatTokenizer`.
+        pairs: Texts; see `written` for what becomes of them.
 
     Returns:
         One row per pair.
 
     Raises:
+        FactError: If a chat's message is blank or contains a special token's text.
         ModelError: If the tokenizer has no offsets or leaves nothing of an answer or a prompt.
     """
     require_fast(tokenizer)
     if not pairs:
         return []
-    texts, prompts = zip(*(joined(p, a) for p, a in pairs), strict=True)
-    ids, spans = encode_texts(tokenizer, texts)
+    wholes = [written(tokenizer, prompt, answer) for prompt, answer in pairs]
+    ids, spans = encode_texts(tokenizer, [whole.text for whole in wholes])
     return [
-        Row(row_ids, first_answer_token(text, len(prompt), row_spans))
-        for text, prompt, row_ids, row_spans in zip(texts, prompts, ids, spans, strict=True)
+        Row(row_ids, first_answer_token(whole.text, whole.before, row_spans))
+        for whole, row_ids, row_spans in zip(wholes, ids, spans, strict=True)
     ]
 
 
@@ -80,7 +134,7 @@ def first_answer_token(text: str, n_characters: int, spans: Sequence[Span]) -> i
 
     Args:
         text: Prompt and answer, for the message.
-        n_characters: Length of the prompt.
+        n_characters: Length of the prompt, with all that stands around it before the answer.
         spans: Character span of each token of `text`.
 
     Raises:
@@ -101,7 +155,7 @@ def encode_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[tuple[int, ..
     require_fast(tokenizer)
     if not prompts:
         return []
-    return encode_texts(tokenizer, [p.rstrip() for p in prompts])[0]
+    return encode_texts(tokenizer, [written(tokenizer, p, None).text for p in prompts])[0]
 
 
 def require_vocabulary(model: Any, rows: Iterable[Sequence[int]]) -> None:
@@ -121,8 +175,9 @@ def encode_texts(
     """Tokenise texts as they are; end tokens that the tokenizer adds are cut.
 
     Args:
-        tokenizer: A fast tokenizer of transformers.
-        texts: At least one.
+        tokenizer: A fast tokenizer of transformers. A `ChatTokenizer` adds no token: the template
+            has written the beginning token where it wants one.
+        texts: At least one; of a `ChatTokenizer`, what `written` made.
 
     Returns:
         Token ids of each text, and the character span of each token ((0, 0) for added ones).
@@ -133,6 +188,7 @@ def encode_texts(
     require_fast(tokenizer)
     encoded = tokenizer(
         list(texts),
+        add_special_tokens=not isinstance(tokenizer, ChatTokenizer),
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
         return_attention_mask=False,
