@@ -123,10 +123,10 @@ def slow_scores(before, after):
             return None
         return float(average(a["logs"]) > average(a["rival"]))
 
-    def subtypes(value):
-        names = {a["subtype"] for _, a in pick("portability")}
+    def subtypes(kind, value):
+        names = {a["subtype"] for _, a in pick(kind)}
         return average(
-            average(value(a) for _, a in pick("portability") if a["subtype"] == n) for n in names
+            average(value(b, a) for b, a in pick(kind) if a["subtype"] == n) for n in names
         )
 
     def hits(a):
@@ -135,12 +135,12 @@ def slow_scores(before, after):
     scores = {
         "rewrite": average(hits(a) for _, a in pick("rewrite")),
         "rephrase": average(hits(a) for _, a in pick("rephrase")),
-        "locality": average(share(a["argmax"], b["argmax"]) for b, a in pick("locality")),
-        "portability": subtypes(hits),
+        "locality": subtypes("locality", lambda b, a: share(a["argmax"], b["argmax"])),
+        "portability": subtypes("portability", lambda b, a: hits(a)),
         "generated_rewrite": average(accepted(a) for _, a in pick("rewrite")),
         "generated_rephrase": average(accepted(a) for _, a in pick("rephrase")),
-        "generated_locality": average(unchanged(b, a) for b, a in pick("locality")),
-        "generated_portability": subtypes(accepted),
+        "generated_locality": subtypes("locality", unchanged),
+        "generated_portability": subtypes("portability", lambda b, a: accepted(a)),
         "efficacy": average(wins(a) for _, a in pick("rewrite")),
         "paraphrase": average(wins(a) for _, a in pick("rephrase")),
         "neighbourhood": average(wins(a) for _, a in pick("locality")),
@@ -248,6 +248,60 @@ def test_one_fact_at_a_time_is_the_same(name):
     # a fact's own baseline, too
     alone = baseline(model, tokenizer, [RICH], seed=3)
     assert alone.of(RICH) == before.of(RICH)
+
+
+def test_scores_by_kind_are_those_of_the_raw_outputs():
+    """Plain loops over the outputs: a mean per kind and fact, then over the facts that have it."""
+    model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
+    unequal = replace(
+        PLAIN,
+        locality={
+            "same_relation": RICH.locality["same_relation"] + RICH.locality["unrelated"][1:],
+            "[red]x[/]": (LocalityProbe("The maker of"),),
+        },
+    )
+    one_kind = replace(BARE, locality={"unrelated": RICH.locality["unrelated"]})
+    facts = [RICH, unequal, one_kind, replace(BARE, id="without any")]
+    found = evaluate(model, tokenizer, facts, edit=Noise("llama", 0.6), fluency=False)
+    assert found.kinds == (
+        "locality/same_relation",
+        "locality/unrelated",
+        "locality/[red]x[/]",
+        "portability/alias",
+        "portability/reasoning",
+        "generated_locality/same_relation",
+        "generated_locality/unrelated",
+        "generated_locality/[red]x[/]",
+        "generated_portability/alias",
+        "generated_portability/reasoning",
+    )
+    for name in found.kinds:
+        score, kind = name.split("/", 1)
+        column = "right" if score.startswith("generated_") else "score"
+        for side in ("before", "after"):
+            of_facts = []
+            for fact, scored in zip(facts, found.facts, strict=True):
+                own = [
+                    float(o[f"{column}_{side}"])
+                    for o in found.outputs
+                    if o["fact"] == fact.id
+                    and (o["kind"], o["subtype"]) == (score.removeprefix("generated_"), kind)
+                ]
+                kinds = scored.kinds_before if side == "before" else scored.kinds
+                assert (name in kinds) is bool(own)
+                if own:
+                    assert kinds[name] == sum(own) / len(own)
+                    of_facts.append(sum(own) / len(own))
+            expected = pytest.approx(sum(of_facts) / len(of_facts))
+            assert found.mean(name, before=side == "before") == expected
+            assert found.count(name) == len(of_facts)
+    for scored in found.facts:  # the fact's own score: each of its kinds counts the same
+        for score in ("locality", "portability", "generated_locality", "generated_portability"):
+            own = [v for n, v in scored.kinds.items() if n.startswith(f"{score}/")]
+            assert scored.scores[score] == (pytest.approx(average(own)) if own else None)
+    assert found.facts[-1].kinds == {}
+    of_kinds = [found.facts[1].kinds[f"locality/{k}"] for k in unequal.locality]
+    assert len(set(of_kinds)) == 2  # or the weights would not matter
 
 
 def test_fluency_is_that_of_the_kept_text():

@@ -116,6 +116,57 @@ def test_summary_names_every_score():
     assert summary["scores"]["fluency"]["facts"] == 0
 
 
+def by_kind(*rows):
+    """An evaluation whose facts have these scores by kind; before, all are 0.1 lower."""
+    return Evaluation(
+        tuple(
+            FactScores(
+                str(i),
+                dict.fromkeys(OF_A_FACT),
+                dict.fromkeys(OF_A_FACT),
+                row,
+                {name: value - 0.1 for name, value in row.items()},
+            )
+            for i, row in enumerate(rows)
+        )
+    )
+
+
+def test_scores_by_kind_leave_out_the_facts_that_lack_the_kind():
+    e = by_kind(
+        {"portability/Reasoning": 1.0, "locality/a/b": 0.5},
+        {},
+        {"locality/first": 0.25, "locality/a/b": 1.0, "generated_locality/a/b": 0.0},
+    )
+    names = ("locality/a/b", "locality/first", "portability/Reasoning", "generated_locality/a/b")
+    assert e.kinds == names
+    assert e.mean("locality/a/b") == 0.75
+    assert e.mean("locality/a/b", before=True) == pytest.approx(0.65)
+    assert e.count("locality/a/b") == 2
+    assert e.standard_error("locality/a/b") == pytest.approx(0.25)
+    assert e.standard_error("locality/first") is None
+    assert list(e.summary()["kinds"]) == list(names)
+    assert e.summary()["kinds"]["locality/a/b"] == {
+        "before": pytest.approx(0.65),
+        "before_standard_error": pytest.approx(0.25),
+        "after": 0.75,
+        "standard_error": pytest.approx(0.25),
+        "facts": 2,
+    }
+    with pytest.raises(SettingsError, match=r"'locality/x' is unknown; .*, locality/a/b, "):
+        e.mean("locality/x")
+
+
+def test_join_keeps_the_kinds():
+    whole = by_kind({"locality/a": 1.0}, {"locality/b": 0.5}, {"locality/b": 0.0}, {})
+    parts = [Evaluation((fact,)) for fact in whole.facts]
+    assert [part.kinds for part in parts] == [("locality/a",), ("locality/b",), ("locality/b",), ()]
+    joined = Evaluation.join(parts)
+    assert joined == whole
+    assert joined.summary() == whole.summary()
+    assert [joined.count(name) for name in joined.kinds] == [1, 2]
+
+
 def test_join():
     skip = SkippedProbe("0", "rephrase", "", "p", "long")
     settings = {"seed": 0}

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from goldenlayers.errors import ResultError
+from goldenlayers.facts import LocalityProbe
 from goldenlayers.metrics import evaluation_files
 from goldenlayers.metrics.evaluate import evaluate
 from goldenlayers.metrics.evaluation import Evaluation
@@ -17,13 +18,21 @@ from tests import tiny
 from tests.metrics.samples import BARE, FACTS, Noise
 
 ODD = replace(BARE, id='odd, "id"\nof two lines\u2028and a separator')
+KINDS = replace(
+    BARE,
+    id="kinds",
+    locality={
+        k: (LocalityProbe("The maker of the game Tarnish is", "Orrin Vale"),)
+        for k in ("[red]x[/]", 'a, "b"\nc/d', "unrelated", "Ö ")
+    },
+)
 LONG = replace(BARE, id="long", prompt="Norland " * 200)
 
 
 @pytest.fixture(scope="module")
 def evaluation():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
-    return evaluate(model, tokenizer, [*FACTS, ODD, LONG], edit=Noise("llama"))
+    return evaluate(model, tokenizer, [*FACTS, ODD, LONG, KINDS], edit=Noise("llama"))
 
 
 def test_round_trip(evaluation, tmp_path):
@@ -48,11 +57,30 @@ def test_what_is_in_the_files(evaluation, tmp_path):
     with paths[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["fact"] for row in rows] == [f.id for f in evaluation.facts]
-    assert set(rows[0]) == {"fact", *OF_A_FACT, *(f"before_{n}" for n in OF_A_FACT)}
+    kinds = [
+        f"{score}/{kind}"
+        for score in ("locality", "portability", "generated_locality", "generated_portability")
+        for kind in (
+            ("alias", "reasoning")
+            if score.endswith("portability")
+            else ("same_relation", "unrelated", "[red]x[/]", 'a, "b"\nc/d', "Ö ")
+        )
+    ]
+    columns = [*OF_A_FACT, *(f"before_{n}" for n in OF_A_FACT)]
+    assert list(rows[0]) == ["fact", *columns, *kinds, *(f"before_{n}" for n in kinds)]
+    assert list(data["summary"]["kinds"]) == kinds  # letter for letter
+    assert [data["summary"]["kinds"][f"locality/{k}"]["facts"] for k in KINDS.locality] == [
+        1, 1, 2, 1,
+    ]  # fmt: skip
+    for row, fact in zip(rows, evaluation.facts, strict=True):
+        for name in kinds:
+            for cell, of in ((row[name], fact.kinds), (row[f"before_{name}"], fact.kinds_before)):
+                assert cell == (repr(of[name]) if name in of else "")
+    assert rows[1]["locality/unrelated"] == ""
     assert rows[1]["locality"] == ""  # no probe: neither 0 nor nan
     assert float(rows[0]["locality"]) == evaluation.facts[0].scores["locality"]
     records = [json.loads(line) for line in paths[2].read_text().split("\n") if line]
-    assert len(records) == 10 + 1 + 1 + 1 + 4  # probes of the facts that fit, and their texts
+    assert len(records) == 10 + 1 + 1 + 1 + 5 + 5  # probes of the facts that fit, and their texts
     assert {
         "fact", "kind", "subtype", "prompt", "answers", "answer_ids", "argmax_ids_before",
         "argmax_tokens_after", "log_probs_after", "rival", "rival_log_probs_before",
@@ -84,7 +112,19 @@ def test_a_place_that_cannot_be_written(evaluation, tmp_path):
     ("change", "message"),
     [
         (lambda d: d.update(format="x"), "not an evaluation"),
-        (lambda d: d.update(format_version=99), "format version 99; this golden-layers reads 1"),
+        (lambda d: d.update(format_version=99), "format version 99; this golden-layers reads 2"),
+        (
+            lambda d: d.update(format_version=[]),
+            "format version \\[\\]; this golden-layers reads 2",
+        ),
+        (
+            lambda d: d.update(format_version=1),
+            "version 1 has no scores by kind, and its locality .*; evaluate again",
+        ),
+        (
+            lambda d: d["summary"]["kinds"]["locality/unrelated"].update(after=0.123),
+            "does not belong to the evaluation.json",
+        ),
         (lambda d: d.pop("settings"), "damaged: KeyError 'settings'"),
         (lambda d: d["skipped"][0].update(extra=1), "damaged: TypeError"),
         (lambda d: d["summary"].update(facts=99), "does not belong to the evaluation.json"),
@@ -122,6 +162,9 @@ def test_no_file(tmp_path):
         ("scores.csv", lambda t: t[: len(t) // 2]),
         ("scores.csv", lambda t: t.replace("rewrite", "x", 1)),
         ("scores.csv", lambda t: ""),
+        ("scores.csv", lambda t: t.replace(",locality/unrelated", ",locality/x", 1)),
+        ("scores.csv", lambda t: t.replace("locality/unrelated", "fluency/unrelated")),
+        ("scores.csv", lambda t: t.replace(",before_portability/alias", "", 1)),
         ("outputs.jsonl", lambda t: t[: len(t) // 2]),
         ("outputs.jsonl", lambda t: t + "[1]\n"),
         ("outputs.jsonl", None),

@@ -14,7 +14,15 @@ from goldenlayers.metrics.generated import accepts, same
 from goldenlayers.metrics.probes import Probe
 from goldenlayers.metrics.questions import Question
 from goldenlayers.metrics.replies import Answered, Reply
-from goldenlayers.metrics.scores import OF_A_FACT, OF_REPLIES, fact_scores
+from goldenlayers.metrics.scores import (
+    OF_A_FACT,
+    OF_REPLIES,
+    OF_SUBTYPES,
+    fact_scores,
+    split_name,
+    subtype_name,
+    subtype_scores,
+)
 from goldenlayers.models.text import Row
 
 
@@ -60,7 +68,7 @@ def test_locality_is_agreement_and_not_correctness():
         answered("locality", [4, 5], [4, 5], before=[4, 9], subtype="a"),  # right now, but changed
         answered("locality", [4, 5], [1, 2], before=[4, 5], subtype="b"),
     ]
-    assert fact_scores(probes, None)["locality"] == (1 + 0.5 + 0) / 3
+    assert fact_scores(probes, None)["locality"] == ((1 + 0.5) / 2 + 0) / 2
 
 
 def test_portability_is_the_mean_of_subtypes():
@@ -71,6 +79,37 @@ def test_portability_is_the_mean_of_subtypes():
         answered("portability", [4, 5], [0, 5], subtype="b"),
     ]
     assert fact_scores(probes, None)["portability"] == (1 + (1 + 0 + 0.5) / 3) / 2
+
+
+def test_a_kind_of_many_probes_counts_like_one_of_few():
+    probes = [
+        answered("locality", [4], [8], before=[8], subtype="few", text="x", text_before="x"),
+        *(
+            answered("locality", [4], [1], before=[8], subtype="many", text="y", text_before="x")
+            for _ in range(3)
+        ),
+        answered("portability", [4], [4], answers=("b",), subtype="few", text="a"),
+    ]
+    scores = fact_scores(probes, None)
+    assert scores["locality"] == scores["generated_locality"] == 0.5  # not 1 / 4
+    assert subtype_scores(probes) == {
+        "locality/few": 1.0,
+        "locality/many": 0.0,
+        "generated_locality/few": 1.0,
+        "generated_locality/many": 0.0,
+        "portability/few": 1.0,
+        "generated_portability/few": 0.0,
+    }
+    assert fact_scores(probes[1:], None)["locality"] == 0  # one kind: its own mean
+    rewritten = [answered("rewrite", [4], [4])]
+    assert fact_scores(rewritten, None)["locality"] is None
+    assert subtype_scores(rewritten) == {}  # no kind, nothing, never 0
+
+
+def test_names_of_kinds_come_apart_again():
+    for score in OF_SUBTYPES:
+        for kind in ("Relation_Specificity", "a/b", "", "locality/x", "[red]x[/]"):
+            assert split_name(subtype_name(score, kind)) == (score, kind)
 
 
 def test_counterfact_compares_the_mean_per_token():
@@ -111,6 +150,8 @@ def test_generated_scores_accept_aliases():
     assert scores["generated_rephrase"] == 0.5
     assert scores["generated_portability"] == 0.5
     assert scores["generated_locality"] == 0.5
+    without = [a.without_text() for a in probes]  # nothing generated: no score of any kind
+    assert not any(name.startswith("generated") for name in subtype_scores(without))
 
 
 @pytest.mark.parametrize(
@@ -188,6 +229,13 @@ def test_shares_stay_shares(spec):
     scores = fact_scores(probes, None)
     for kind in ("rewrite", "rephrase", "locality", "portability"):
         assert (scores[kind] is not None) is (kind in kinds)
+    by_kind = subtype_scores(probes)
+    for kind in ("locality", "portability"):
+        subtypes = sorted({subtype for k, subtype, _ in spec if k == kind})
+        assert sorted(n for n in by_kind if n.startswith(kind)) == [f"{kind}/{s}" for s in subtypes]
+        own = [by_kind[f"{kind}/{s}"] for s in subtypes]
+        if own:
+            assert scores[kind] == pytest.approx(statistics.fmean(own))
     for name in set(OF_REPLIES) - {"nll_new"}:
         assert scores[name] is None or 0 <= scores[name] <= 1
     values = [v for v in scores.values() if v is not None]

@@ -54,6 +54,29 @@ def shown(report, written=(), width=100):
     return capture.get()
 
 
+def test_what_is_missing_is_a_dash(report):
+    broken = Look(((" Lyon", math.nan),), ("ok",))
+    looks = tuple(replace(one, after=broken) for one in report.facts)
+    bare = tuple(FactScores(o.fact.id, {}, {}) for o in report.edit.outcomes)
+    text = shown(
+        replace(
+            report,
+            edit=replace(report.edit, seconds={}),
+            facts=looks,
+            evaluation=Evaluation(bare),
+        )
+    )
+    (tokens, _) = [
+        line.split() for line in text.splitlines() if "' Paris'" in line or "' Lyon'" in line
+    ]
+    assert tokens == ["'", "Paris'", "75.0%", "'", "Lyon'", "–"]
+    assert "nan%" not in text
+    assert "0.0 s" not in text
+    for name in ("rewrite", "rephrase", "locality", "portability", "mean"):
+        (row,) = [line for line in text.splitlines() if line.split()[:1] == [name]]
+        assert row.split() == [name, "–", "–", "–", "–", "0"]
+
+
 def save(report, folder, *formats):
     return report.save(folder, formats, tiny.model("llama"), tiny.tokenizer("llama"))
 

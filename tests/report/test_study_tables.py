@@ -75,6 +75,20 @@ def test_nothing_is_cut(width):
     assert lines[2].count("±") == 8
 
 
+def test_what_is_missing_is_a_dash():
+    result = EditedLayers((layer(0, {}, took=0), EditedLayer(1, Evaluation(()), (), {})), {})
+    for line, took in zip(printed(layers_table(result), 100)[2:], ("0/1", "0/0"), strict=True):
+        assert line.split()[1:10] == [took, *["–"] * 8]
+        assert "0.0" not in line
+        assert "nan" not in line
+    empty = Milestone(1, {}, math.nan, math.nan, 0)
+    (line,) = [
+        text for text in printed(sequences_table([EditSequence("rome", 4, (empty,), ())]), 80)
+        if text.startswith("rome")
+    ]  # fmt: skip
+    assert line.split() == ["rome", "1", "0", *["–"] * 8]
+
+
 def milestone(edits, **scores):
     return Milestone(edits, scores, 1.25 if edits else 1.0, 0.5 if edits else 0.0, edits)
 

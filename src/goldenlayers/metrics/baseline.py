@@ -15,6 +15,7 @@ from goldenlayers.metrics.fluency import TOKENS
 from goldenlayers.metrics.questions import Question, SkippedProbe, questions
 from goldenlayers.metrics.replies import Reply, Texts, replies
 from goldenlayers.metrics.samples import write_texts
+from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import context_length
 from goldenlayers.models.text import Row, encode_prompts
@@ -53,6 +54,8 @@ class Baseline:
         generate: Whether the greedy continuations are there.
         fluency: Whether the texts for fluency are there.
         seed: What those texts were drawn with.
+        chat: What the prompts were rendered with, see `goldenlayers.models.chat`; None if they
+            were asked as they stand.
         versions: Package versions.
         seconds: Wall time that it took.
     """
@@ -61,6 +64,7 @@ class Baseline:
     generate: bool
     fluency: bool
     seed: int
+    chat: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
 
@@ -155,6 +159,7 @@ def baseline(
         generate,
         fluency,
         seed,
+        chat_setting(tokenizer).get("chat"),
         versions(),
         time.perf_counter() - start,
     )

@@ -20,7 +20,8 @@ from goldenlayers.metrics.outputs import fluency_output, probe_output
 from goldenlayers.metrics.questions import OWN_TOKENS
 from goldenlayers.metrics.replies import Answered, Reply, Texts, replies
 from goldenlayers.metrics.samples import write_texts
-from goldenlayers.metrics.scores import fact_scores
+from goldenlayers.metrics.scores import fact_scores, subtype_scores
+from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.progress import Progress, silent
 
@@ -70,7 +71,10 @@ def evaluate(
     facts = checked(facts, seed)
     _check_edit(edit)
     if baseline is not None:
-        _check_baseline(baseline, generate=generate, fluency=fluency, seed=seed)
+        _check_baseline(
+            baseline, generate=generate, fluency=fluency, seed=seed,
+            chat=chat_setting(tokenizer).get("chat"),
+        )  # fmt: skip
     given = baseline
     before = (
         given
@@ -110,6 +114,7 @@ def evaluate(
         "extra_tokens": EXTRA_TOKENS,
         "fluency_tokens": TOKENS,
         "fluency_top_k": TOP_K,
+        **chat_setting(tokenizer),
     }
     evaluation = _evaluation(entries, said, texts, settings)
     return replace(evaluation, versions=before.versions, seconds=seconds)
@@ -168,7 +173,15 @@ def _evaluation(
             new = [a.without_text() for a in new]
         before_ids = entry.text_ids if settings["fluency"] else None
         text = [None if ids is None else texts.whole(ids) for ids in (before_ids, after_ids)]
-        rows.append(FactScores(fact_id, fact_scores(new, text[1]), fact_scores(old, text[0])))
+        rows.append(
+            FactScores(
+                fact_id,
+                fact_scores(new, text[1]),
+                fact_scores(old, text[0]),
+                subtype_scores(new),
+                subtype_scores(old),
+            )
+        )
         outputs += [probe_output(fact_id, a, texts) for a in new]
         if entry.prompt is not None and before_ids is not None and after_ids is not None:
             outputs.append(
@@ -185,7 +198,15 @@ def _check_edit(edit: Any) -> None:
         )
 
 
-def _check_baseline(baseline: Baseline, *, generate: bool, fluency: bool, seed: int) -> None:
+def _check_baseline(
+    baseline: Baseline, *, generate: bool, fluency: bool, seed: int, chat: str | None
+) -> None:
+    if baseline.chat != chat:
+        asked = "with" if baseline.chat is not None else "without"
+        raise SettingsError(
+            f"the baseline was asked {asked} a chat template and the edited model is not, or with "
+            "another one; pass the same tokenizer to both"
+        )
     for name, wanted, there in (
         ("generate", generate, baseline.generate),
         ("fluency", fluency, baseline.fluency),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.metrics.counterfact import harmonic_mean
 from goldenlayers.metrics.questions import SkippedProbe
 from goldenlayers.metrics.replies import mean
-from goldenlayers.metrics.scores import COUNTERFACT, MEAN_OF, NAMES
+from goldenlayers.metrics.scores import COUNTERFACT, MEAN_OF, NAMES, OF_SUBTYPES, split_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,16 @@ class FactScores:
         id: The fact's identifier.
         scores: After the edit; None where the fact has no probe for a score.
         before: Of the unedited model.
+        kinds: Scores after the edit of each kind of locality and portability that the fact has, by
+            score and the record's own name for the kind: "locality/Relation_Specificity".
+        kinds_before: Of the unedited model.
     """
 
     id: str
     scores: Mapping[str, float | None]
     before: Mapping[str, float | None]
+    kinds: Mapping[str, float] = field(default_factory=dict)
+    kinds_before: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,18 @@ class Evaluation:
         """
         return tuple(name for name in MEAN_OF if self.count(name))
 
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the scores by kind that any of the facts has: "locality/Relation_Specificity".
+
+        By score, then in the order in which the facts have them. `mean`, `standard_error` and
+        `count` take them like the names of the scores; facts that lack the kind are left out.
+        """
+        found = dict.fromkeys(
+            name for fact in self.facts for name in (*fact.kinds, *fact.kinds_before)
+        )
+        return tuple(n for score in OF_SUBTYPES for n in found if split_name(n)[0] == score)
+
     def count(self, name: str) -> int:
         """Return how many facts have a score; for "counterfact_score", have any of its three."""
         names = COUNTERFACT if name == "counterfact_score" else (name,)
@@ -76,7 +94,7 @@ class Evaluation:
         missing.
 
         Args:
-            name: One of `goldenlayers.metrics.scores.NAMES`.
+            name: One of `goldenlayers.metrics.scores.NAMES`, or of `kinds`.
             before: Of the unedited model, instead of the edited one.
 
         Raises:
@@ -121,21 +139,13 @@ class Evaluation:
         return math.sqrt(sum((v - centre) ** 2 for v in values) / (n - 1) / n)
 
     def summary(self) -> dict[str, Any]:
-        """Return means and standard errors by score, ready for JSON."""
+        """Return means and standard errors by score, and by kind, ready for JSON."""
         return {
             "facts": len(self.facts),
             "mean_of": list(self.members),
             "skipped_probes": len(self.skipped),
-            "scores": {
-                name: {
-                    "before": self.mean(name, before=True),
-                    "before_standard_error": self.standard_error(name, before=True),
-                    "after": self.mean(name),
-                    "standard_error": self.standard_error(name),
-                    "facts": self.count(name),
-                }
-                for name in NAMES
-            },
+            "scores": {name: self._summary_of(name) for name in NAMES},
+            "kinds": {name: self._summary_of(name) for name in self.kinds},
         }
 
     @classmethod
@@ -200,9 +210,21 @@ class Evaluation:
 
         return load(path)
 
+    def _summary_of(self, name: str) -> dict[str, float | int | None]:
+        return {
+            "before": self.mean(name, before=True),
+            "before_standard_error": self.standard_error(name, before=True),
+            "after": self.mean(name),
+            "standard_error": self.standard_error(name),
+            "facts": self.count(name),
+        }
+
     def _values(self, name: str, *, before: bool = False) -> Sequence[float | None]:
+        if name in self.kinds:
+            return [(f.kinds_before if before else f.kinds).get(name) for f in self.facts]
         if name not in NAMES:
-            raise SettingsError(f"score {name!r} is unknown; expected one of {', '.join(NAMES)}")
+            expected = ", ".join((*NAMES, *self.kinds))
+            raise SettingsError(f"score {name!r} is unknown; expected one of {expected}")
         return [(fact.before if before else fact.scores).get(name) for fact in self.facts]
 
     def _linear(self, slopes: Mapping[str, float], *, before: bool) -> float | None:

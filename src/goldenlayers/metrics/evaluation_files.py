@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,17 @@ from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
 from goldenlayers.metrics.evaluation import Evaluation, FactScores
 from goldenlayers.metrics.questions import SkippedProbe
-from goldenlayers.metrics.scores import OF_A_FACT
+from goldenlayers.metrics.scores import OF_A_FACT, OF_SUBTYPES, split_name
 
 FORMAT = "golden-layers evaluation"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 JSON_NAME = "evaluation.json"
 CSV_NAME = "scores.csv"
 OUTPUTS_NAME = "outputs.jsonl"
-COLUMNS = ("fact", *OF_A_FACT, *(f"before_{name}" for name in OF_A_FACT))
+BEFORE = "before_"
+# Those of every file; after them come the kinds that its facts have, then the same before the edit.
+COLUMNS = ("fact", *OF_A_FACT, *(BEFORE + name for name in OF_A_FACT))
+OUTDATED = "version 1 has no scores by kind, and its locality weighs kinds by their probes"
 
 
 def to_dict(evaluation: Evaluation) -> dict[str, Any]:
@@ -66,10 +71,11 @@ def load(path: str | Path) -> Evaluation:
         raise ResultError(
             f"{file}: not an evaluation; expected the evaluation.json of `golden-layers evaluate`"
         )
-    if data.get("format_version") != FORMAT_VERSION:
+    version = data.get("format_version")
+    if version != FORMAT_VERSION:
+        told = f" ({OUTDATED}); evaluate again" if version == 1 else ""
         raise ResultError(
-            f"{file}: format version {data.get('format_version')}; this golden-layers reads "
-            f"{FORMAT_VERSION}"
+            f"{file}: format version {version}; this golden-layers reads {FORMAT_VERSION}{told}"
         )
     try:
         # only the names count: a result from somebody else must not point outside its folder
@@ -101,9 +107,11 @@ def _json(evaluation: Evaluation, path: Path) -> None:
 def _csv(evaluation: Evaluation, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file)
-        out.writerow(COLUMNS)
+        kinds = evaluation.kinds
+        out.writerow([*COLUMNS, *kinds, *(BEFORE + name for name in kinds)])
         for fact in evaluation.facts:
             values = [of.get(name) for of in (fact.scores, fact.before) for name in OF_A_FACT]
+            values += [of.get(name) for of in (fact.kinds, fact.kinds_before) for name in kinds]
             # repr of a float reads back to the same bits
             out.writerow([fact.id, *("" if v is None else repr(float(v)) for v in values)])
 
@@ -121,17 +129,31 @@ def _read_csv(path: Path) -> tuple[FactScores, ...]:
             header, *rows = list(csv.reader(file))
     except (OSError, ValueError, csv.Error) as error:
         raise ResultError(f"{path}: the scores by fact cannot be read: {error}") from error
-    if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+    further = header[len(COLUMNS) :]
+    kinds = further[: len(further) // 2]
+    expected = [*COLUMNS, *kinds, *(BEFORE + name for name in kinds)]
+    known = all(split_name(name)[0] in OF_SUBTYPES for name in kinds)
+    if header != expected or not known or any(len(row) != len(header) for row in rows):
         raise ResultError(
-            f"{path}: expected the columns {', '.join(COLUMNS)} and a row of them per fact"
+            f"{path}: expected the columns {', '.join(COLUMNS)}, then those of the kinds of "
+            f"{', '.join(OF_SUBTYPES)} (as locality/KIND), the same with {BEFORE}, and a row of "
+            "them per fact"
         )
-    out = []
-    for fact_id, *cells in rows:
-        values = [float(cell) if cell else None for cell in cells]
-        n = len(OF_A_FACT)
-        after, before = (dict(zip(OF_A_FACT, v, strict=True)) for v in (values[:n], values[n:]))
-        out.append(FactScores(fact_id, after, before))
-    return tuple(out)
+    return tuple(_fact(row, kinds) for row in rows)
+
+
+def _fact(row: Sequence[str], kinds: Sequence[str]) -> FactScores:
+    fact_id, *cells = row
+    values = iter([float(cell) if cell else None for cell in cells])
+    after, before, by_kind, by_kind_before = (
+        dict(zip(names, islice(values, len(names)), strict=True))
+        for names in (OF_A_FACT, OF_A_FACT, kinds, kinds)
+    )
+    present, present_before = (
+        {name: value for name, value in of.items() if value is not None}
+        for of in (by_kind, by_kind_before)
+    )
+    return FactScores(fact_id, after, before, present, present_before)
 
 
 def _read_outputs(path: Path) -> tuple[dict[str, Any], ...]:

@@ -3,7 +3,8 @@
 Teacher forcing is known to overstate success (96.8 % against 38.5 % in arXiv 2502.11177). Here a
 probe is right if the first line of the greedy continuation begins with an accepted answer as whole
 words, both normalised (`goldenlayers.metrics.known.normalise`). Locality is right if the texts
-before and after the edit are the same, normalised.
+before and after the edit are the same, normalised. Both locality and portability are means of the
+probes of a subtype, then unweighted means of the subtypes, as their teacher-forced versions are.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from goldenlayers.metrics.known import begins_with, normalise
-from goldenlayers.metrics.portability import by_subtype
-from goldenlayers.metrics.probes import LOCALITY, REPHRASE, REWRITE
-from goldenlayers.metrics.replies import Answered, mean, of_kind
+from goldenlayers.metrics.probes import LOCALITY, PORTABILITY, REPHRASE, REWRITE
+from goldenlayers.metrics.replies import Answered, by_subtype, mean, of_kind
 
 
 def generated_rewrite(answered: Sequence[Answered]) -> float | None:
@@ -27,13 +27,13 @@ def generated_rephrase(answered: Sequence[Answered]) -> float | None:
 
 
 def generated_locality(answered: Sequence[Answered]) -> float | None:
-    """Return the share of locality prompts whose continuation did not change, or None."""
-    return mean(right(a) for a in of_kind(answered, LOCALITY))
+    """Return the mean over subtypes of the share of unchanged continuations, or None."""
+    return by_subtype(answered, LOCALITY, right)
 
 
 def generated_portability(answered: Sequence[Answered]) -> float | None:
     """Return the mean over subtypes of the share of probes answered right, or None."""
-    return by_subtype(answered, right)
+    return by_subtype(answered, PORTABILITY, right)
 
 
 def right(answered: Answered) -> float | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from goldenlayers.errors import FactError
 from goldenlayers.facts.fact import Fact
+from goldenlayers.facts.fact_set import FactSet
+from goldenlayers.facts.subsets import check_sample, sample_order
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import context_length
 from goldenlayers.models.text import encode_pairs, encode_prompts, require_vocabulary
@@ -17,6 +20,7 @@ from goldenlayers.progress import Progress, silent
 
 # all but: a point between digits, a minus before a number, plus and hash signs after a letter
 PUNCTUATION = re.compile(r"(?!(?<=\d)\.\d|(?<!\w)-\d|(?<=[^\W\d])[+#]|(?<=\+)\+)[^\w\s]")
+BLOCK = 64  # facts asked before it is seen whether there are enough
 EXTRA_TOKENS = 3  # room for an article or another spelling before the answer is complete
 
 
@@ -74,6 +78,61 @@ def known_facts(
         Known(fact.id, begins_with(answers.get(k, ""), old), answers.get(k, too_long), old)
         for k, (fact, old) in enumerate(asked)
     ]
+
+
+def only_known(
+    model: Any,
+    tokenizer: Any,
+    facts: FactSet,
+    name: str,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> FactSet:
+    """Keep the facts whose old answer the model gives, and if wanted a sample of those.
+
+    Args:
+        model: A causal language model of transformers; returned as it came.
+        tokenizer: Its fast tokenizer.
+        facts: The facts; those without an old answer are left out.
+        name: What the model is called in the selection.
+        sample: Draw so many of the known ones, as `FactSet.sample` does; facts are asked in the
+            order of the draw, and no more of them than needed.
+        seed: Of the draw.
+        progress: Called with "known facts" and the facts asked.
+
+    Raises:
+        SettingsError: If the sample or the seed is out of range.
+        FactError: If none, or too few, are known.
+    """
+    order = list(range(len(facts)))
+    if sample is not None:
+        check_sample(sample, seed)
+        order = sample_order(facts, seed)
+    order = [i for i in order if facts[i].target_old is not None]
+    kept: list[int] = []
+    asked = 0
+    while asked < len(order) and (sample is None or len(kept) < sample):
+        block = order[asked : asked + BLOCK]
+        answers = known_facts(model, tokenizer, [facts[i] for i in block])
+        kept += [i for i, answer in zip(block, answers, strict=True) if answer.known]
+        asked += len(block)
+        progress("known facts", asked, len(order))
+    if not kept or len(kept) < (sample or 0):
+        raise FactError(
+            f"{facts.source}: {len(kept)} of {len(order)} facts with an old answer are known by "
+            f"{name}; expected {'any' if sample is None else f'{sample} or more'}"
+        )
+    how = [f"known by {name}"]
+    if sample is not None:
+        kept = kept[:sample]
+        how.append(f"sample of {sample}, seed {seed}")
+    return replace(
+        facts,
+        facts=tuple(facts[i] for i in sorted(kept)),
+        selection=(*facts.selection, *how),
+    )
 
 
 def begins_with(text: str, answer: str) -> bool:

@@ -2,7 +2,8 @@
 
 Share of answer positions at which argmax before and after the edit agree: agreement, not
 correctness. What is fed is the probe's answer, or the unedited model's own greedy continuation
-where the record names none. Mean over the probes of a fact, each counting the same.
+where the record names none. Mean of the probes of a subtype, then unweighted mean of the subtypes,
+as in KnowEdit.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from goldenlayers.metrics.probes import LOCALITY
-from goldenlayers.metrics.replies import Answered, mean, of_kind, share_equal
+from goldenlayers.metrics.replies import Answered, by_subtype, share_equal
 
 
 def locality(answered: Sequence[Answered]) -> float | None:
-    """Return the share of positions that did not change; None without locality probes."""
-    return mean(share_equal(a.after.argmax, a.before.argmax) for a in of_kind(answered, LOCALITY))
+    """Return the mean over subtypes of the share of positions that did not change, or None."""
+    return by_subtype(answered, LOCALITY, unchanged)
+
+
+def unchanged(answered: Answered) -> float:
+    """Return the share of a probe's answer positions at which argmax is what it was."""
+    return share_equal(answered.after.argmax, answered.before.argmax)

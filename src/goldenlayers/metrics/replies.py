@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +61,34 @@ def mean(values: Iterable[float | None]) -> float | None:
     """Return the mean of the values that there are; None of none, so that nothing scores 0."""
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known else None
+
+
+def of_subtypes(
+    answered: Iterable[Answered], kind: str, score: Callable[[Answered], float | None]
+) -> dict[str, float | None]:
+    """Return the mean of a score over the probes of each subtype of a kind, in the record's order.
+
+    Args:
+        answered: The probes of one fact.
+        kind: "locality" or "portability".
+        score: Of one probe; None where there is nothing to say.
+    """
+    found = of_kind(answered, kind)
+    subtypes = dict.fromkeys(a.question.probe.subtype for a in found)
+    return {
+        subtype: mean(score(a) for a in found if a.question.probe.subtype == subtype)
+        for subtype in subtypes
+    }
+
+
+def by_subtype(
+    answered: Iterable[Answered], kind: str, score: Callable[[Answered], float | None]
+) -> float | None:
+    """Return the unweighted mean over the subtypes of a kind of `of_subtypes`; None of none.
+
+    As KnowEdit's script does it for a record: a subtype of many probes counts like one of few.
+    """
+    return mean(of_subtypes(answered, kind, score).values())
 
 
 def share_equal(found: Sequence[int], wanted: Sequence[int]) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from goldenlayers.report.table import percent
+from goldenlayers.report.table import is_there, percent
 from goldenlayers.sweep.run import duration
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def comparison_table(comparison: Comparison) -> Table:
         table.add_column(name, justify="left" if name in ("method", "layers") else "right",
                          no_wrap=True)  # fmt: skip
     for result in sorted(
-        comparison.methods, key=lambda m: m.regret.mean if m.regret else float("inf")
+        comparison.methods,
+        key=lambda m: m.regret.mean if m.regret and is_there(m.regret.mean) else float("inf"),
     ):
         table.add_row(*_row(result))
     floor = comparison.floor
@@ -49,7 +50,6 @@ def _row(result: MethodResult) -> list[str]:
         f"{layer}" + (f" ×{n}" if n > 1 else "") for layer, n in result.layers().items()
     )
     correlation = result.mean("rank_correlation")
-    seconds = result.mean("seconds") or 0.0
     relative = result.mean("relative")
     return [
         name,
@@ -57,23 +57,38 @@ def _row(result: MethodResult) -> list[str]:
         percent(result.mean("test_score")),
         points(result.regret.mean),
         interval(result.regret),
-        f"{100 * min(own):+.1f} to {100 * max(own):+.1f}",
-        "–" if correlation is None else f"{correlation:+.2f}",
-        f"{result.mean('hit') or 0.0:.0%}",
-        f"{result.mean('near') or 0.0:.0%}",
-        "none" if seconds < 0.05 else f"{seconds:.1f} s" if seconds < 10 else duration(seconds),
-        "–" if relative is None else ratio(relative),
+        between(min(own), max(own)),
+        f"{correlation:+.2f}" if is_there(correlation) else "–",
+        _probability(result.mean("hit")),
+        _probability(result.mean("near")),
+        _time(result.mean("seconds")),
+        ratio(relative) if is_there(relative) else "–",
     ]
+
+
+def _probability(value: float | None) -> str:
+    return f"{value:.0%}" if is_there(value) else "–"
+
+
+def _time(seconds: float | None) -> str:
+    if not is_there(seconds):
+        return "–"
+    return "none" if seconds < 0.05 else f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
 def points(value: float | None) -> str:
     """Return a difference of shares in points, with its sign."""
-    return "–" if value is None else f"{100 * value:+.1f}"
+    return f"{100 * value:+.1f}" if is_there(value) else "–"
+
+
+def between(low: float, high: float) -> str:
+    """Return a range of differences in points; a dash where an end is NaN."""
+    return f"{points(low)} to {points(high)}" if is_there(low) and is_there(high) else "–"
 
 
 def interval(regret: Regret | None) -> str:
     """Return the interval of a regret, in points."""
-    return "–" if regret is None else f"{100 * regret.low:+.1f} to {100 * regret.high:+.1f}"
+    return "–" if regret is None else between(regret.low, regret.high)
 
 
 def ratio(relative: float) -> str:

@@ -24,6 +24,8 @@ from goldenlayers.metrics.evaluation_files import FORMAT as EVALUATION_FORMAT
 from goldenlayers.metrics.evaluation_files import JSON_NAME as EVALUATION_JSON
 from goldenlayers.report.before_after import BeforeAfter
 from goldenlayers.report.evaluation_table import evaluation_table, members_line
+from goldenlayers.report.printable import printable
+from goldenlayers.report.table import is_there
 from goldenlayers.results import put_together, require_own, strict
 
 if TYPE_CHECKING:
@@ -136,11 +138,11 @@ class EditReport:
             line(f"[red]… and {len(failed) - FAILURES_SHOWN} more, in {REPORT}[/]")
         settings = edit.settings
         where = ", ".join(map(str, settings["layers"]))
+        took = f", {edit.seconds['edit']:.1f} s" if "edit" in edit.seconds else ""
         line(
             f"[bold]{len(edit.outcomes) - len(failed)} of {_count(len(edit.outcomes), 'fact')} "
             f"took[/]  {escape(edit.editor)} at layer {where} (chosen by: "
-            f"{_text(str(settings['layer_chosen_by']))}), rank {edit.rank}, "
-            f"{edit.seconds.get('edit', 0.0):.1f} s"
+            f"{_text(str(settings['layer_chosen_by']))}), rank {edit.rank}{took}"
         )
         if not edit.updates:
             line("[bold red]no edit was written[/]: nothing is changed; choose another layer")
@@ -200,7 +202,7 @@ def _show_fact(console: Console, one: BeforeAfter, outcome: Outcome) -> None:
     for name in ("next token before", "", "after", ""):
         tokens.add_column(name, justify="right" if not name else "left", no_wrap=True)
     for (before, p), (after, q) in zip(one.before.top, one.after.top, strict=True):
-        tokens.add_row(escape(repr(before)), f"{p:.1%}", escape(repr(after)), f"{q:.1%}")
+        tokens.add_row(escape(repr(before)), _share(p), escape(repr(after)), _share(q))
     console.print(Padding(tokens, (0, 0, 0, 2)))
     texts = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("prompt", "goes on before", "after"):
@@ -214,7 +216,12 @@ def _show_fact(console: Console, one: BeforeAfter, outcome: Outcome) -> None:
 
 def _text(text: str) -> str:
     """Return text that is not ours fit for a terminal: no markup, no control characters."""
-    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+    return escape(printable(text))
+
+
+def _share(probability: float) -> str:
+    # an edit that breaks the model leaves it without probabilities
+    return f"{probability:.1%}" if is_there(probability) else "–"
 
 
 def _count(n: int, what: str) -> str:

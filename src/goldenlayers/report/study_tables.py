@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from goldenlayers.report.table import is_there
+
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
@@ -51,7 +53,7 @@ def layers_table(result: EditedLayers, width: int = WIDE) -> Table:
             str(one.layer),
             f"{one.converged}/{n}",
             *(_score(one.evaluation, name, digits) for name in BY_LAYER),
-            f"{one.seconds['edit'] / max(1, n):.1f}",
+            f"{one.seconds['edit'] / n:.1f}" if n else "–",
             style="bold" if mean is not None and mean == best and len(means) > 1 else "",
         )
     return table
@@ -90,10 +92,12 @@ def _score(evaluation: Evaluation, name: str, digits: int) -> str:
 
 
 def _number(value: float | None, name: str, digits: int) -> str:
-    if value is None:
+    if not is_there(value):
         return "–"
     return f"{value:.2f}" if name == "fluency" else f"{100 * value:.{digits}f}"
 
 
 def _ratio(value: float) -> str:
+    if not is_there(value):
+        return "–"
     return f"{value:.2f}" if value < 1000 else f"{value:.0e}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from rich.table import Table
 from rich.text import Text
@@ -39,7 +40,7 @@ def _columns(ranking: LayerRanking) -> Iterator[Column]:
     shares = set(ranking.shares)
 
     def number(name: str, value: float | None) -> str:
-        if name in COUNTS and value is not None:
+        if name in COUNTS and is_there(value):
             return f"{value:.0f}"
         return percent(value) if name in shares else _number(value)
 
@@ -51,7 +52,7 @@ def _columns(ranking: LayerRanking) -> Iterator[Column]:
         yield "fences", "left", _fences
     if any(s.mean_cosine is not None for s in ranking.layers):
         # mean over the facts, as are the norms
-        yield "cosine", "right", lambda s: "–" if s.mean_cosine is None else f"{s.mean_cosine:+.3f}"
+        yield "cosine", "right", lambda s: f"{c:+.3f}" if is_there(c := s.mean_cosine) else "–"
         yield "|g old|", "right", lambda s: _number(s.old_norm)
         yield "|g new|", "right", lambda s: _number(s.new_norm)
 
@@ -66,7 +67,12 @@ def _columns(ranking: LayerRanking) -> Iterator[Column]:
 
 def percent(value: float | None) -> str:
     """Return a share of one as percent, to a tenth; a dash for none."""
-    return "–" if value is None else f"{100 * value:.1f}"
+    return f"{100 * value:.1f}" if is_there(value) else "–"
+
+
+def is_there(value: float | None) -> TypeGuard[float]:
+    """Return whether there is a number to show: neither None nor the NaN that arrays have."""
+    return value is not None and not math.isnan(value)
 
 
 def _stability(score: LayerScore) -> str:
@@ -84,7 +90,7 @@ def _mark(score: LayerScore) -> Text:
 
 
 def _bar(score: LayerScore, scale: float) -> Text:
-    if score.score is None:
+    if not is_there(score.score):
         return Text("")
     share = abs(score.score) / scale
     length = min(BAR, round(share * BAR))
@@ -100,7 +106,7 @@ def _fences(score: LayerScore) -> str:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
+    if not is_there(value):
         return "–"
     if value == 0 or 0.01 <= abs(value) < 1000:
         return f"{value:.2f}"

@@ -17,6 +17,7 @@ from goldenlayers.editors.weights import updates_applied
 from goldenlayers.editors.which_layer import resolve_layer
 from goldenlayers.errors import EditError
 from goldenlayers.facts.fact import Fact
+from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 
 
@@ -70,7 +71,8 @@ class Attempts:
         moments = moments_of(covariance, where, model, tokenizer)
         solvers = solvers_of(moments, editor)
         request = EditRequest(model, tokenizer, (), [where], templates, solvers)
-        return cls(editor, request, describe(editor, where, templates, moments, site, seed))
+        settings = describe(editor, where, templates, moments, site, seed)
+        return cls(editor, request, settings | chat_setting(tokenizer))
 
     def edit(self, fact: Fact) -> tuple[tuple[Update, ...], Outcome]:
         """Edit one fact into the model as it stands; the model is returned as it came.

@@ -16,6 +16,7 @@ from goldenlayers.editors.run import make_editor, moments_of, solvers_of
 from goldenlayers.editors.templates import make_templates
 from goldenlayers.facts.fact import Fact
 from goldenlayers.metrics.questions import OWN_TOKENS
+from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import EditSite
 from goldenlayers.progress import Progress, Say, quiet, silent
@@ -79,6 +80,7 @@ def prepared(
             "covariance": {str(n): key_hash(m.key) for n, m in moments.items()} or None,
             "own_tokens": OWN_TOKENS,
             "sites": key_hash([s.name for s in sites]),
+            **chat_setting(tokenizer),
         },
     }
     return sweep, identity

@@ -19,7 +19,7 @@ from goldenlayers.errors import ResultError
 from goldenlayers.sweep.outcome import LayerOutcome
 
 NAME = "sweep.sqlite"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: locality is the mean of its kinds
 # "GLsw": told apart from other SQLite files without reading a table
 APPLICATION_ID = 0x474C7377
 COLUMNS = tuple(f.name for f in fields(LayerOutcome))
