@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 
@@ -126,7 +127,14 @@ def test_a_store_serves_again_and_is_refused_for_other_facts(tmp_path, whole):
 
 def test_it_is_written_shown_and_drawn(tmp_path, whole):
     written = whole.save(tmp_path / "out")
-    assert [p.name for p in written] == ["comparison.json", "layers.csv", "comparison.png"]
+    names = ["comparison.json", "layers.csv", "facts.csv", "comparison.png"]
+    assert [p.name for p in written] == names
+    with written[2].open(newline="") as file:
+        table = list(csv.reader(file))
+    assert table[0] == ["fact", *map(str, whole.layers)]
+    assert [row[0] for row in table[1:]] == list(whole.test_facts)
+    each = np.array([[float(v) for v in row[1:]] for row in table[1:]])
+    assert each.mean(0) == pytest.approx(whole.test["score"], abs=1e-5)
     data = json.loads(written[0].read_text())
     assert data["format"] == FORMAT
     assert data["golden"] == whole.golden

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from goldenlayers.cli import console, editing, options
+from goldenlayers.cli import choosing, console, editing, options
 
 HOW = "What is compared"
 
@@ -18,7 +18,19 @@ def command(
     ctx: typer.Context,
     model: options.Model = "bundled",
     facts: options.Facts = "bundled",
-    skip_bad: options.SkipBad = False,
+    format: options.Format = None,
+    half: options.Half = None,
+    known_by: options.KnownBy = None,
+    sample: options.Sample = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="all takes the file's own marks; proxy=0.1 marks a tenth of the facts as proxy, "
+            "by --seed, and the others as test.",
+            rich_help_panel=options.WHAT,
+        ),
+    ] = "all",
+    skip_bad: options.SkipBad = None,
     layers: Annotated[
         str | None,
         typer.Option(
@@ -57,6 +69,7 @@ def command(
     window: options.Window = 10,
     draws: options.Draws = 10,
     noise: options.Noise = 3.0,
+    traced: options.Traced = "known",
     editor: options.EditorName = "r-rome",
     templates: options.TemplateKind = options.TEMPLATES,
     covariance: options.Covariance = options.COVARIANCE,
@@ -75,6 +88,7 @@ def command(
     seed: Annotated[
         int, typer.Option(help="Seed of everything random.", rich_help_panel=options.HOW)
     ] = 0,
+    chat: options.Chat = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     revision: options.Revision = None,
@@ -107,28 +121,30 @@ def command(
 
       golden-layers compare --model ./my-model --facts my_facts.jsonl --out comparison
 
+      golden-layers compare --facts ZsRE-test-all.json --half a --sample 60 --split proxy=0.5
+
       golden-layers compare --resume --out comparison
     """
     options.check_out(out)
     names = [name.strip() for name in methods.split(",") if name.strip()]
     settings = editing.editor_settings(ctx)
     with console.working("starting"):
-        from goldenlayers.locators.registry import settings_for
         from goldenlayers.report.comparison_table import comparison_lines, comparison_table
         from goldenlayers.results import require_own
-        from goldenlayers.study.compare import compare
+        from goldenlayers.study.compare import compare, own_settings
         from goldenlayers.study.comparison import FORMAT, JSON_NAME
         from goldenlayers.sweep.store import NAME as STORE
 
         require_own(out / JSON_NAME, FORMAT)
     editing.check([editor], settings, templates, covariance, seed)
-    of_methods = {
+    of_methods: dict[str, Any] = {
         "confidence": confidence, "race": options.racers(race), "kind": kind, "window": window,
-        "draws": draws, "noise": noise,
+        "draws": draws, "noise": noise, "traced": traced,
     }  # fmt: skip
-    known = {setting for name in names for setting in settings_for(name)}
-    chosen = editing.read(facts, skip_bad)
-    loaded = options.load(model, device, dtype, revision, trust_remote_code)
+    known = {setting for name in names for setting in own_settings(name)}
+    chosen = choosing.read(ctx)
+    loaded = options.load(model, device, dtype, revision, trust_remote_code, chat)
+    chosen = choosing.known(ctx, chosen, loaded)
     with console.StageProgress() as progress:
         found = compare(
             loaded.model, loaded.tokenizer, chosen, names,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goldenlayers.cli import console, editing, options
+from goldenlayers.cli import choosing, console, editing, options
 from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
-    from goldenlayers.facts.read import FactSet
+    from goldenlayers.facts.fact_set import FactSet
 
 FACT, WHERE, HOW = "What is edited", "Which layer", "How"
 NOT_ALL = 1  # exit status: done, but some fact did not take
@@ -39,20 +39,27 @@ def command(
     facts: Annotated[
         str | None,
         typer.Option(
-            help="Instead: 'bundled', or a facts file (.jsonl or .csv).", rich_help_panel=FACT
+            help="Instead: 'bundled', a file of facts, or hub:owner/name[:split]; see "
+            "golden-layers facts.",
+            rich_help_panel=FACT,
         ),
     ] = None,
     split: Annotated[
         str,
         typer.Option(
-            help="Facts of the file to edit: test, proxy, all; auto is test where any are marked.",
+            help="Facts of the file to edit: test, proxy, all; auto is test where any are marked. "
+            "proxy=0.1 marks a tenth as proxy, by --seed, and edits the others.",
             rich_help_panel=FACT,
         ),
     ] = "auto",
     limit: Annotated[
         int | None, typer.Option(help="Edit the first N of them only.", rich_help_panel=FACT)
     ] = None,
-    skip_bad: options.SkipBad = False,
+    facts_format: options.FactsFormat = None,
+    half: options.Half = None,
+    known_by: options.KnownBy = None,
+    sample: options.Sample = None,
+    skip_bad: options.SkipBad = None,
     layer: Annotated[
         str,
         typer.Option(
@@ -80,6 +87,7 @@ def command(
     stop_loss: options.StopLoss = 0.05,
     converged_below: options.ConvergedBelow = 0.6931,
     seed: Annotated[int, typer.Option(help="Seed of all sampling.", rich_help_panel=HOW)] = 0,
+    chat: options.Chat = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     revision: options.Revision = None,
@@ -137,9 +145,12 @@ def command(
     (chosen_editor,) = editing.check([editor], settings, templates, covariance, seed)
     require_place(out, wanted)
     at = LayerRanking.load(ranking) if ranking is not None else number
-    source = _facts(facts, subject, prompt, new, rephrase or [], skip_bad)
+    source = _facts(ctx, facts, subject, prompt, new, rephrase or [])
+    if not known_by:
+        chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
+    loaded = options.load(model, device, dtype, revision, trust_remote_code, chat)
+    source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
-    loaded = options.load(model, device, dtype, revision, trust_remote_code)
     pair = loaded.model, loaded.tokenizer
     if at is not None:
         resolve_layer(*pair, at, site)  # a wrong layer is refused before the long part
@@ -214,12 +225,12 @@ def _number(layer: str, ranking: Path | None) -> int | None:
 
 
 def _facts(
+    ctx: typer.Context,
     facts: str | None,
     subject: str | None,
     prompt: str | None,
     new: str | None,
     rephrase: list[str],
-    skip_bad: bool,
 ) -> FactSet:
     from goldenlayers.facts import FactSet
     from goldenlayers.facts.validate import RecordError, fact_from_record
@@ -229,7 +240,7 @@ def _facts(
         both = [name for name, value in one.items() if value is not None]
         if both or rephrase:
             raise SettingsError(f"--facts and {(both or ['--rephrase'])[0]}: give one of them")
-        return editing.read(facts, skip_bad)
+        return choosing.read(ctx)
     missing = [name for name, value in one.items() if value is None]
     if missing:
         raise SettingsError(

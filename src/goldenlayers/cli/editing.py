@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from goldenlayers.covariance.covariances import Covariances
     from goldenlayers.editors.protocol import Editor
     from goldenlayers.editors.templates import Templates
-    from goldenlayers.facts.read import FactSet
+    from goldenlayers.facts.fact_set import FactSet
     from goldenlayers.locators.ranking import LayerRanking
     from goldenlayers.models.load import LoadedModel
     from goldenlayers.progress import Progress
@@ -63,17 +63,12 @@ def check(
     return made
 
 
-def read(facts: str, skip_bad: bool) -> FactSet:
-    """Read the facts that --facts names."""
-    from goldenlayers.facts import bundled_facts, read_facts
-
-    return bundled_facts() if facts == "bundled" else read_facts(facts, skip_bad=skip_bad)
-
-
 def to_edit(facts: FactSet, split: str, limit: int | None) -> FactSet:
     """Return the facts to edit or to score; auto is the test facts where any are marked."""
+    from goldenlayers.cli.choosing import used_split
     from goldenlayers.locators.find import choose_facts
 
+    split = used_split(split)
     if split == "auto":
         split = "test" if any(f.split == "test" for f in facts) else "all"
     return choose_facts(facts, split, limit)

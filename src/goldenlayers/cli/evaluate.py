@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from goldenlayers.cli import console, editing, evaluation_results, options
+from goldenlayers.cli import choosing, console, editing, evaluation_results, options
 from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
     from goldenlayers.editors.edit import Edit
-    from goldenlayers.facts.read import FactSet
+    from goldenlayers.facts.fact_set import FactSet
     from goldenlayers.metrics.evaluation import Evaluation
     from goldenlayers.models.load import LoadedModel
     from goldenlayers.study.sequence import EditSequence
@@ -31,12 +31,17 @@ def command(
     split: Annotated[
         str,
         typer.Option(
-            help="Facts to score on: test, proxy, all; auto is test where the file marks any.",
+            help="Facts to score on: test, proxy, all; auto is test where the file marks any. "
+            "proxy=0.1 marks a tenth as proxy, by --seed, and scores the others.",
             rich_help_panel=options.WHAT,
         ),
     ] = "auto",
     limit: options.Limit = None,
-    skip_bad: options.SkipBad = False,
+    format: options.Format = None,
+    half: options.Half = None,
+    known_by: options.KnownBy = None,
+    sample: options.Sample = None,
+    skip_bad: options.SkipBad = None,
     edits: Annotated[
         list[Path] | None,
         typer.Option(
@@ -96,6 +101,7 @@ def command(
             rich_help_panel=options.HOW,
         ),
     ] = None,
+    chat: options.Chat = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     revision: options.Revision = None,
@@ -135,9 +141,12 @@ def command(
 
         evaluation_results.require_place(out, layers is not None, sequential)
     edit = Edit.compose([Edit.load(path) for path in edits]) if edits else None
-    source = editing.read(facts, skip_bad)
+    source = choosing.read(ctx)
+    if not known_by:
+        chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
+    loaded = options.load(model, device, dtype, revision, trust_remote_code, chat)
+    source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
-    loaded = options.load(model, device, dtype, revision, trust_remote_code)
     with console.StageProgress() as progress:
         if layers is None:
             result: Any = _evaluated(loaded, chosen, edit, generate, fluency, seed, progress)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goldenlayers.cli import console, of_method, options
+from goldenlayers.cli import choosing, console, of_method, options
 from goldenlayers.errors import SettingsError
 
 HOW = "How the layer is chosen"
@@ -23,12 +23,17 @@ def command(
     split: Annotated[
         str,
         typer.Option(
-            help="Facts to choose on: proxy, test, all; auto is proxy where the file marks any.",
+            help="Facts to choose on: proxy, test, all; auto is proxy where the file marks any. "
+            "proxy=0.1 marks a tenth as proxy, by --seed, and chooses on it.",
             rich_help_panel=options.WHAT,
         ),
     ] = "auto",
     limit: options.Limit = None,
-    skip_bad: options.SkipBad = False,
+    format: options.Format = None,
+    half: options.Half = None,
+    known_by: options.KnownBy = None,
+    sample: options.Sample = None,
+    skip_bad: options.SkipBad = None,
     layers: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +86,7 @@ def command(
     window: options.Window = 10,
     draws: options.Draws = 10,
     noise: options.Noise = 3.0,
+    traced: options.Traced = "known",
     heat_map: Annotated[
         str | None,
         typer.Option(
@@ -116,6 +122,7 @@ def command(
             rich_help_panel=HOW,
         ),
     ] = None,
+    chat: options.Chat = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     revision: options.Revision = None,
@@ -155,7 +162,6 @@ def command(
     start = time.perf_counter()
     options.check_out(out)
     with console.working("starting"):
-        from goldenlayers.facts import bundled_facts, read_facts
         from goldenlayers.locators.find import choose_facts, find
         from goldenlayers.locators.registry import make_locator
         from goldenlayers.report.summary import summary_lines
@@ -168,9 +174,12 @@ def command(
     settings = of_method.settings_of(ctx, method, converted)
     store = out / STORE if "editor_settings" in settings else None
     make_locator(method, **settings)  # a wrong setting must not wait for the model to load
-    chosen = bundled_facts() if facts == "bundled" else read_facts(facts, skip_bad=skip_bad)
-    choose_facts(chosen, split, limit)  # the same for a wrong split or limit
-    loaded = options.load(model, device, dtype, revision, trust_remote_code)
+    chosen = choosing.read(ctx)
+    split = choosing.used_split(split)
+    if not known_by:
+        choose_facts(chosen, split, limit)  # the same for a wrong split or limit
+    loaded = options.load(model, device, dtype, revision, trust_remote_code, chat)
+    chosen = choosing.known(ctx, chosen, loaded)
     load_seconds = time.perf_counter() - start
     with console.StageProgress() as progress:
         ranking = find(

@@ -23,6 +23,7 @@ from goldenlayers.cli import (
     find,
     inspect,
     revert,
+    transfer,
 )
 from goldenlayers.cli.console import err, paragraphs
 from goldenlayers.errors import GoldenLayersError
@@ -61,6 +62,7 @@ for name, command in (
     ("inspect", inspect.command),
     ("facts", facts.command),
     ("compare", compare.command),
+    ("transfer", transfer.command),
     ("edit", edit.command),
     ("evaluate", evaluate.command),
     ("easyedit", easyedit.command),

@@ -15,7 +15,7 @@ PROPOSAL = ("old_answer", "scope", "fence", "quartiles")
 # every option that not all methods have; each by the name of the setting
 CHOOSING = (
     *EDITS, *editing.EDITOR, "resume", *PROPOSAL, "confidence", "race",
-    "kind", "window", "draws", "noise", "heat_map", "statistic",
+    "kind", "window", "draws", "noise", "traced", "heat_map", "statistic",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,10 +26,62 @@ Model = Annotated[
 ]
 Facts = Annotated[
     str,
-    typer.Option(help="'bundled', or a facts file (.jsonl or .csv).", rich_help_panel=WHAT),
+    typer.Option(
+        help="'bundled', a published data set as it is (.json), your own facts (.jsonl, .csv), or "
+        "hub:owner/name[:split]; see golden-layers facts.",
+        rich_help_panel=WHAT,
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Format of the facts, where the records do not tell: zsre, counterfact … "
+        "(golden-layers facts --help names all).",
+        rich_help_panel=WHAT,
+    ),
+]
+FactsFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--facts-format",
+        help="Format of the facts, where the records do not tell (golden-layers facts --help).",
+        rich_help_panel=WHAT,
+    ),
+]
+Half = Annotated[
+    str | None,
+    typer.Option(
+        help="a or b: one of two fixed halves of the facts, parted by their subjects, so that a "
+        "study can keep one back.",
+        rich_help_panel=WHAT,
+    ),
+]
+KnownBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Keep the facts whose old answer this model gives.",
+        rich_help_panel=WHAT,
+    ),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Draw N of the facts by --seed, whatever their order.",
+        rich_help_panel=WHAT,
+    ),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Set bad records aside.", rich_help_panel=WHAT)
+    bool | None,
+    typer.Option(
+        "--skip-bad/--strict",
+        help="Set bad records aside, or stop at the first; aside in published files where nothing "
+        "is said.",
+        rich_help_panel=WHAT,
+        show_default=False,
+    ),
 ]
 Limit = Annotated[
     int | None, typer.Option(help="Use the first N facts only.", rich_help_panel=WHAT)
@@ -45,6 +98,15 @@ Dtype = Annotated[
     str,
     typer.Option(
         help="auto (float32 on a CPU), float32, bfloat16, float16, float64.", rich_help_panel=HOW
+    ),
+]
+Chat = Annotated[
+    bool,
+    typer.Option(
+        "--chat",
+        help="Ask through the model's chat template: each prompt is a user's message, and the "
+        "subject is found in it.",
+        rich_help_panel=WHAT,
     ),
 ]
 Revision = Annotated[
@@ -173,6 +235,14 @@ Kind = Annotated[
 ]
 Window = Annotated[int, typer.Option(help="Layers in the window.", rich_help_panel=_TRACING)]
 Draws = Annotated[int, typer.Option(help="Draws of the noise.", rich_help_panel=_TRACING)]
+Traced = Annotated[
+    str,
+    typer.Option(
+        help="known: the old answers of the facts that the model knows. own: the model's own "
+        "answer to every fact.",
+        rich_help_panel=_TRACING,
+    ),
+]
 Noise = Annotated[
     float,
     typer.Option(
@@ -194,13 +264,19 @@ def racers(text: str | None) -> int | None:
 
 
 def load(
-    model: str, device: str, dtype: str, revision: str | None, trust_remote_code: bool
+    model: str,
+    device: str,
+    dtype: str,
+    revision: str | None,
+    trust_remote_code: bool,
+    chat: bool = False,
 ) -> LoadedModel:
-    """Load the model that the options name, with a spinner."""
+    """Load the model that the options name, with a spinner; with its chat template if wanted."""
+    from goldenlayers.models.chat import chat_tokenizer
     from goldenlayers.models.load import load_model
 
     with console.working(f"loading {model}"):
-        return load_model(
+        loaded = load_model(
             model,
             device=device,
             dtype=dtype,
@@ -208,6 +284,7 @@ def load(
             trust_remote_code=trust_remote_code,
             say=console.say,
         )
+    return replace(loaded, tokenizer=chat_tokenizer(loaded.tokenizer)) if chat else loaded
 
 
 def check_out(out: Path) -> None:

@@ -21,6 +21,7 @@ from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.models.causal import require_causal
+from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import EditSite
@@ -106,6 +107,7 @@ def edit(
         updates=result.updates,
         outcomes=result.outcomes,
         settings=describe(chosen_editor, at, made, moments, site, seed)
+        | chat_setting(tokenizer)
         | {"layer_chosen_by": chosen_by},
         base=base_of(model, [u.name for u in result.updates], identity or identify(model)),
         versions=versions(),
@@ -168,10 +170,18 @@ def require_editable(
     """Tokenise facts as the editor will: a bad one must not be found an hour in.
 
     Raises:
-        FactError: If a fact cannot be edited, such as one that is too long for the model's context.
+        FactError: If a fact cannot be edited, such as one that is too long for the model's context,
+            or none asks for a change.
         ModelError: If the tokenizer is not the model's.
     """
     occurrence = getattr(editor, "occurrence", "last")
+    facts = list(facts)
+    if facts and not any(fact.changes for fact in facts):
+        raise FactError(
+            f"none of the {len(facts)} facts asks for a change: the new answer of each is its old "
+            "one. Such facts, as ROME's known facts are, can be traced: golden-layers find "
+            "--method cma"
+        )
     for fact in facts:
         fact_rows(model, tokenizer, fact, templates.prefixes, occurrence=occurrence)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.resources import as_file, files
 
-from goldenlayers.facts.read import FactSet, read_facts
+from goldenlayers.facts.fact_set import FactSet
+from goldenlayers.facts.read import read_facts
 
 NAME = "bundled"
 

@@ -7,22 +7,31 @@ not fit a cell; facts that have them are written as JSON Lines.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from goldenlayers.facts.json_format import NOT_UTF8, Bytes, ignore
 from goldenlayers.facts.validate import RecordError
 
 COLUMNS = ("id", "subject", "prompt", "target_new", "target_old", "split")
 OPTIONAL = ("target_old", "split")
 
 
-def records(path: Path) -> Iterator[tuple[int, object]]:
+def records(path: Path, read: Bytes = ignore) -> Iterator[tuple[int, object]]:
     """Yield (line, decoded record or `RecordError`); an empty optional cell is None.
 
     A row that is damaged costs that row alone; a header that is wrong costs the file.
+
+    Args:
+        path: A file of UTF-8 text, with or without a byte order mark.
+        read: Called with the number of bytes read so far.
     """
     # bytes that are not UTF-8 arrive as half characters, so that the row that holds them is known
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with (
+        path.open("rb") as raw,
+        io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="") as file,
+    ):
         rows = csv.reader(file, strict=True)
         header: list[str] | None = None
         while True:
@@ -30,6 +39,7 @@ def records(path: Path) -> Iterator[tuple[int, object]]:
             record: object
             try:
                 row = next(rows)
+                read(raw.tell())
                 if not any(cell.strip() for cell in row):
                     continue
                 _check_text(row)
@@ -49,7 +59,7 @@ def records(path: Path) -> Iterator[tuple[int, object]]:
 
 
 def _check_text(row: list[str]) -> None:
-    if any("\udc80" <= character <= "\udcff" for cell in row for character in cell):
+    if any(NOT_UTF8.search(cell) for cell in row):
         raise RecordError("not UTF-8 text; save the file as UTF-8")
 
 

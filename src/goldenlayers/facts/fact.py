@@ -20,10 +20,17 @@ class LocalityProbe:
         prompt: Text to be continued.
         answer: The true continuation, or None where the source names none (locality is measured as
             agreement before and after the edit, so the answer is information, not a target).
+        aliases: Other true continuations.
     """
 
     prompt: str
     answer: str | None = None
+    aliases: tuple[str, ...] = ()
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the probe in golden-layers' own format; no aliases, no field for them."""
+        record: dict[str, Any] = {"prompt": self.prompt, "answer": self.answer}
+        return record | ({"aliases": list(self.aliases)} if self.aliases else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,15 @@ class Fact:
     portability: Mapping[str, tuple[PortabilityProbe, ...]] = field(default_factory=_no_probes)
     split: str | None = None
 
+    @property
+    def changes(self) -> bool:
+        """Whether the fact asks for a change: its new answer is not the old one.
+
+        A source that names facts to be traced, not edited (ROME's known facts), gives facts whose
+        two answers are the same.
+        """
+        return self.target_old is None or self.target_old.strip() != self.target_new.strip()
+
     def to_record(self) -> dict[str, Any]:
         """Return the fact in golden-layers' own format, ready for JSON."""
         return {
@@ -81,8 +97,7 @@ class Fact:
             "aliases": list(self.aliases),
             "rephrase_prompts": list(self.rephrase_prompts),
             "locality": {
-                kind: [{"prompt": p.prompt, "answer": p.answer} for p in probes]
-                for kind, probes in self.locality.items()
+                kind: [p.to_record() for p in probes] for kind, probes in self.locality.items()
             },
             "portability": {
                 kind: [{"prompt": p.prompt, "answers": list(p.answers)} for p in probes]

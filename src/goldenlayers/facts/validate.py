@@ -35,6 +35,10 @@ class RecordError(ValueError):
     """A record is not a fact; the message names the field, `str(error)` is one sentence."""
 
 
+class DamagedFileError(RecordError):
+    """The file is damaged here in a way that its other records, or those after, may be lost."""
+
+
 def fact_from_record(record: object) -> Fact:
     """Validate one decoded record.
 
@@ -49,39 +53,40 @@ def fact_from_record(record: object) -> Fact:
     """
     if not isinstance(record, dict):
         raise RecordError(
-            f"found {_kind(record)} where a record was expected; "
+            f"found {kind_of(record)} where a record was expected; "
             'a record is a JSON object like {"id": ..., "subject": ..., "prompt": ...}'
         )
     for name in record:
         if name not in FIELDS:
-            close = difflib.get_close_matches(str(name), FIELDS, n=1)
+            close = difflib.get_close_matches(short(name), FIELDS, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"fields are {', '.join(FIELDS)}"
-            raise RecordError(f"field '{_short(name)}' is unknown; {hint}")
+            raise RecordError(f"field '{short(name)}' is unknown; {hint}")
     for name in REQUIRED:
         if name not in record:
             raise RecordError(f"field '{name}' is missing; required are {', '.join(REQUIRED)}")
 
-    subject = _text(record["subject"], "subject")
-    prompt = _text(record["prompt"], "prompt")
+    subject = check_text(record["subject"], "subject")
+    prompt = check_text(record["prompt"], "prompt")
     if subject not in prompt:
         same_but_case = subject.casefold() in prompt.casefold()
         why = "it differs in upper and lower case" if same_but_case else "it must occur in it"
         raise RecordError(
-            f"field 'prompt': the subject {_short(subject)!r} is not in the prompt "
-            f"{_short(prompt)!r}; {why}, letter for letter"
+            f"field 'prompt': the subject {short(subject)!r} is not in the prompt "
+            f"{short(prompt)!r}; {why}, letter for letter"
         )
     old = record.get("target_old")
     split = record.get("split")
     if split is not None and split not in SPLITS:
-        raise RecordError(f"field 'split' is {_short(split)!r}; expected 'proxy', 'test' or null")
+        found = kind_of(split) if isinstance(split, list | dict) else repr(short(split))
+        raise RecordError(f"field 'split' is {found}; expected 'proxy', 'test' or null")
     return Fact(
-        id=_text(record["id"], "id"),
+        id=check_text(record["id"], "id"),
         subject=subject,
         prompt=prompt,
-        target_new=_text(record["target_new"], "target_new"),
-        target_old=None if old is None else _text(old, "target_old"),
-        aliases=_texts(record.get("aliases", []), "aliases"),
-        rephrase_prompts=_texts(record.get("rephrase_prompts", []), "rephrase_prompts"),
+        target_new=check_text(record["target_new"], "target_new"),
+        target_old=None if old is None else check_text(old, "target_old"),
+        aliases=check_texts(record.get("aliases", []), "aliases"),
+        rephrase_prompts=check_texts(record.get("rephrase_prompts", []), "rephrase_prompts"),
         locality=_probes(record.get("locality", {}), "locality", _locality),
         portability=_probes(record.get("portability", {}), "portability", _portability),
         split=split,
@@ -89,37 +94,42 @@ def fact_from_record(record: object) -> Fact:
 
 
 def _locality(value: Mapping[str, Any], where: str) -> LocalityProbe:
-    _only(value, where, ("prompt", "answer"))
+    _only(value, where, ("prompt", "answer", "aliases"))
     answer = value.get("answer")
     return LocalityProbe(
-        prompt=_text(value.get("prompt"), f"{where}.prompt"),
-        answer=None if answer is None else _text(answer, f"{where}.answer"),
+        prompt=check_text(value.get("prompt"), f"{where}.prompt"),
+        answer=None if answer is None else check_text(answer, f"{where}.answer"),
+        aliases=check_texts(value.get("aliases", []), f"{where}.aliases"),
     )
 
 
 def _portability(value: Mapping[str, Any], where: str) -> PortabilityProbe:
     _only(value, where, ("prompt", "answers"))
-    answers = _texts(value.get("answers"), f"{where}.answers")
+    answers = check_texts(value.get("answers"), f"{where}.answers")
     if not answers:
         raise RecordError(f"field '{where}.answers' is empty; a probe needs at least one answer")
-    return PortabilityProbe(prompt=_text(value.get("prompt"), f"{where}.prompt"), answers=answers)
+    return PortabilityProbe(
+        prompt=check_text(value.get("prompt"), f"{where}.prompt"), answers=answers
+    )
 
 
 def _probes(
     value: object, name: str, build: Callable[[Mapping[str, Any], str], P]
 ) -> Mapping[str, tuple[P, ...]]:
     if not isinstance(value, dict):
-        raise RecordError(f"field '{name}' is {_kind(value)}; expected an object of lists by kind")
+        raise RecordError(
+            f"field '{name}' is {kind_of(value)}; expected an object of lists by kind"
+        )
     out: dict[str, tuple[P, ...]] = {}
     for kind, items in value.items():
-        _text(kind, f"{name}.{_short(kind)}")
+        check_text(kind, f"{name}.{short(kind)}")
         if not isinstance(items, list):
-            raise RecordError(f"field '{name}.{kind}' is {_kind(items)}; expected a list")
+            raise RecordError(f"field '{name}.{kind}' is {kind_of(items)}; expected a list")
         probes = []
         for i, item in enumerate(items):
             where = f"{name}.{kind}[{i}]"
             if not isinstance(item, dict):
-                raise RecordError(f"field '{where}' is {_kind(item)}; expected an object")
+                raise RecordError(f"field '{where}' is {kind_of(item)}; expected an object")
             probes.append(build(item, where))
         out[kind] = tuple(probes)
     return MappingProxyType(out)
@@ -129,13 +139,18 @@ def _only(value: Mapping[str, Any], where: str, allowed: tuple[str, ...]) -> Non
     for name in value:
         if name not in allowed:
             raise RecordError(
-                f"field '{where}.{_short(name)}' is unknown; expected {' and '.join(allowed)}"
+                f"field '{where}.{short(name)}' is unknown; expected {', '.join(allowed)}"
             )
 
 
-def _text(value: object, name: str) -> str:
+def check_text(value: object, name: str) -> str:
+    """Return a text that is not blank, as it is.
+
+    Raises:
+        RecordError: If it is anything else.
+    """
     if not isinstance(value, str):
-        raise RecordError(f"field '{name}' is {_kind(value)}; expected text")
+        raise RecordError(f"field '{name}' is {kind_of(value)}; expected text")
     if not value.strip():
         raise RecordError(f"field '{name}' is empty; expected text")
     try:
@@ -146,13 +161,19 @@ def _text(value: object, name: str) -> str:
     return value
 
 
-def _texts(value: object, name: str) -> tuple[str, ...]:
+def check_texts(value: object, name: str) -> tuple[str, ...]:
+    """Return a list of texts as it is.
+
+    Raises:
+        RecordError: If it is anything else.
+    """
     if not isinstance(value, list):
-        raise RecordError(f"field '{name}' is {_kind(value)}; expected a list of texts")
-    return tuple(_text(item, f"{name}[{i}]") for i, item in enumerate(value))
+        raise RecordError(f"field '{name}' is {kind_of(value)}; expected a list of texts")
+    return tuple(check_text(item, f"{name}[{i}]") for i, item in enumerate(value))
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Return what a decoded value is, in words."""
     names: dict[type, str] = {
         type(None): "null",
         bool: "a truth value",
@@ -165,6 +186,12 @@ def _kind(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _short(value: object, width: int = 60) -> str:
+def printable(text: str) -> str:
+    """Return a message in which what would move the cursor or turn the text is spelled out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def short(value: object, width: int = 60) -> str:
+    """Return a value as text that is short and fit to print."""
     text = str(value).encode("utf-8", "backslashreplace").decode()  # must be fit to print
     return text if len(text) <= width else text[: width - 1] + "…"

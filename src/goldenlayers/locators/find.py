@@ -11,11 +11,12 @@ from typing import Any
 
 from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.facts.fact import Fact
-from goldenlayers.facts.read import FactSet
+from goldenlayers.facts.fact_set import FactSet
 from goldenlayers.locators.base import Locator, Request
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.registry import make_locator
 from goldenlayers.models.causal import require_causal
+from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import choose_layers, find_sites
@@ -37,6 +38,7 @@ def find(
     identity: ModelIdentity | None = None,
     store: str | Path | None = None,
     resume: bool = False,
+    cache: bool = True,
     say: Say = quiet,
     progress: Progress = silent,
     **settings: Any,
@@ -63,6 +65,8 @@ def find(
             that was stopped goes on where it was; None keeps nothing.
         resume: Go on with a store that holds outcomes; it is refused if it is of another model,
             other facts or other settings.
+        cache: Keep the old answers that the model writes itself in golden-layers' cache folder, by
+            the content of model and prompt, and take those that are there.
         say: Called with a line when something is worth knowing, such as how long it will take.
         progress: Called with stage, items done and their total.
         **settings: Settings of the locator; for "lga" see `goldenlayers.LGA`, for "brute-force"
@@ -95,7 +99,7 @@ def find(
         ranking = locator.rank(
             Request(
                 model, tokenizer, chosen, sites, all_sites, seed, progress, say,
-                None if store is None else Path(store), resume,
+                None if store is None else Path(store), resume, cache,
             )
         )  # fmt: skip
     return replace(
@@ -108,11 +112,11 @@ def find(
             "layers": [s.layer for s in sites],
             "site": site,
             "sites": [s.name for s in sites],
-        },
+        }
+        | chat_setting(tokenizer),
         model=(identity or identify(model)).to_dict(),
         facts={
-            "source": chosen.source,
-            "sha256": chosen.sha256,
+            **chosen.origin(),
             "chosen": len(chosen),
             "bad_records": len(chosen.bad),
             "used": len(ranking.answers),

@@ -12,7 +12,7 @@ from rich.markup import escape
 from goldenlayers.report.table import RUNNERS_UP
 
 if TYPE_CHECKING:
-    from goldenlayers.facts.read import BadRecord
+    from goldenlayers.facts.fact_set import BadRecord
     from goldenlayers.locators.ranking import LayerRanking
 
 MOST = 5  # skipped facts and bad records that are named

@@ -22,6 +22,7 @@ from goldenlayers.locators.find import choose_facts
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.registry import make_locator, settings_for
 from goldenlayers.models.causal import require_causal
+from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import choose_layers, find_sites
@@ -60,6 +61,7 @@ def compare(
     seed: int = 0,
     store: str | Path | None = None,
     resume: bool = False,
+    cache: bool = True,
     identity: ModelIdentity | None = None,
     say: Say = quiet,
     progress: Progress = silent,
@@ -82,6 +84,7 @@ def compare(
         seed: Of the draws, the resampling and the methods; draw r uses seed + r.
         store: File that keeps every finished edit; None keeps nothing.
         resume: Go on with a store that holds outcomes.
+        cache: As for `goldenlayers.find`.
         identity: Which model this is, if it is known better than from the model itself.
         say: Called with a line when something is worth knowing, such as how long it will take.
         progress: Called with stage, items done and their total.
@@ -94,12 +97,12 @@ def compare(
         ResultError: If the store cannot be used.
     """
     start = time.perf_counter()
-    unknown = settings.keys() - {n for m in methods for n in _own(m)} - _EDITING
+    unknown = settings.keys() - {n for m in methods for n in own_settings(m)} - _EDITING
     if unknown:
         raise SettingsError(f"no method has the setting {sorted(unknown)[0]!r}")
     editing = EditSettings(**{k: v for k, v in settings.items() if k in _EDITING})
     locators = {
-        name: make_locator(name, **{k: v for k, v in settings.items() if k in _own(name)})
+        name: make_locator(name, **{k: v for k, v in settings.items() if k in own_settings(name)})
         for name in dict.fromkeys(methods)
     }
     if not locators:
@@ -135,7 +138,7 @@ def compare(
                         progress(f"choosing by {name}", r, len(draws))
                         request = Request(
                             model, tokenizer, chosen, sites, all_sites, seed + r,
-                            opened=(sweep, kept),
+                            cache=cache, opened=(sweep, kept),
                         )  # fmt: skip
                         begun = time.perf_counter()
                         try:
@@ -173,9 +176,12 @@ def compare(
         methods=tuple(results),
         draws=tuple(tuple(f.id for f in chosen) for chosen in draws),
         test_facts=tuple(f.id for f in tested),
+        each=tuple(tuple(row) for row in judge.each.tolist()),
         settings=asdict(editing)
         | {"proxy": proxy, "repeats": repeats, "test": len(tested), "pool": len(pool)}
-        | {"seed": seed, "site": site, "facts": everything.source, "sha256": everything.sha256},
+        | {"seed": seed, "site": site, "facts": everything.source, "sha256": everything.sha256}
+        | {"format": everything.format, "selection": list(everything.selection)}
+        | chat_setting(tokenizer),
         model=(identity or identify(model)).to_dict(),
         versions=versions(),
         seconds={
@@ -185,7 +191,7 @@ def compare(
     )
 
 
-def _own(method: str) -> frozenset[str]:
+def own_settings(method: str) -> frozenset[str]:
     """Return which settings go to a method; "confidence" is the race's, not LGA's."""
     left_out = {"layer"} | ({"confidence"} if method == "lga" else set())
     return settings_for(method) - left_out

@@ -14,6 +14,7 @@ from goldenlayers.study.judge import Regret
 FORMAT = "golden-layers comparison"
 FORMAT_VERSION = 1
 JSON_NAME, CSV_NAME, PICTURE_NAME = "comparison.json", "layers.csv", "comparison.png"
+FACTS_NAME = "facts.csv"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Comparison:
         methods: The methods.
         draws: The identifiers of each draw's proxy facts.
         test_facts: Identifiers of the test facts.
+        each: By test fact and layer, what the fact contributes to the score, whose mean it is.
         settings: Every setting that had a say.
         model: Identity of the model.
         versions: Package versions.
@@ -112,22 +114,25 @@ class Comparison:
     methods: tuple[MethodResult, ...]
     draws: tuple[tuple[str, ...], ...]
     test_facts: tuple[str, ...]
+    each: tuple[tuple[float, ...], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
+        """Return everything but `each`, ready for JSON."""
         from goldenlayers.results import strict
 
+        fields = asdict(self)
+        del fields["each"]  # a large table, in a file of its own
         data: dict[str, Any] = strict(
-            {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
+            {"format": FORMAT, "format_version": FORMAT_VERSION, **fields}
         )
         return data
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write comparison.json, layers.csv and comparison.png; all of them, or none.
+        """Write comparison.json, layers.csv, facts.csv and comparison.png; all or none.
 
         Raises:
             ResultError: If the folder cannot be written, or holds something else of that name.

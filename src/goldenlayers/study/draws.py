@@ -8,7 +8,7 @@ import numpy as np
 
 from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.facts.fact import Fact
-from goldenlayers.facts.read import FactSet
+from goldenlayers.facts.fact_set import FactSet
 
 
 def parts(facts: FactSet, test: int | None) -> tuple[list[Fact], list[Fact]]:

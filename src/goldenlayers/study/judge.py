@@ -51,14 +51,15 @@ class Judge:
     Attributes:
         by_layer: (L,) the objective on all test facts.
         golden: Position of the best layer, the shallowest of several.
+        each: (N, L) what each fact contributes to it; its mean is `by_layer`.
     """
 
     def __init__(self, scores: LayerScores, objective: str, seed: int = 0):
         self.scores, self.objective = scores, objective
         self.by_layer = scores.by_layer(objective)
         self.golden = ties(self.by_layer)[0]
-        self._each = scores.contributions(objective)  # (N, L)
-        n = len(self._each)
+        self.each = scores.contributions(objective)  # (N, L)
+        n = len(self.each)
         rng = np.random.default_rng(seed)
         self._reference = np.full(n, math.nan)  # (N,) each fact at the other half's best layer
         if n >= 2:
@@ -67,7 +68,7 @@ class Judge:
                 order = rng.permutation(n)
                 one, two = order[: n // 2], order[n // 2 :]
                 for here, there in ((one, two), (two, one)):
-                    total[there] += self._each[there, ties(self._each[here].mean(0))[0]]
+                    total[there] += self.each[there, ties(self.each[here].mean(0))[0]]
             self._reference = total / SPLITS
 
     def regret(self, weights: Floats) -> Regret:
@@ -77,7 +78,7 @@ class Judge:
             weights: (L,) probability of each layer; one-hot for a choice without chance. Averaged
                 over draws of proxy facts it gives the mean regret over the draws.
         """
-        apart = self._reference - self._each @ weights  # (N,)
+        apart = self._reference - self.each @ weights  # (N,)
         n = len(apart)
         mean = float(apart.mean())
         reach = Z * float(apart.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
@@ -134,7 +135,7 @@ def floor_of_test(judge: Judge, size: int, seed: int = 0) -> Regret | None:
     for r in range(SUBSETS):
         chosen[r, rng.permutation(n)[:size]] = 1.0
     layers = np.array([ties(row)[0] for row in judge.scores.by_layer(judge.objective, chosen)])
-    apart = judge._reference - judge._each[:, layers].T  # (R, N)
+    apart = judge._reference - judge.each[:, layers].T  # (R, N)
     others = 1.0 - chosen
     each = (apart * others).sum(0) / others.sum(0)  # (N,)
     mean, reach = float(each.mean()), Z * float(each.std(ddof=1)) / math.sqrt(n)
