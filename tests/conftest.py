@@ -11,6 +11,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a hub
 torch.set_num_threads(int(os.environ.get("GL_THREADS", min(2, os.cpu_count() or 1))))
 
 
+@pytest.fixture(autouse=True)
+def _own_old_answers(tmp_path_factory, monkeypatch):
+    """No test finds the answers that another one kept, nor writes into the user's cache."""
+    from goldenlayers.locators import old_answers
+
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(old_answers, "cache_dir", lambda: folder)
+
+
 @pytest.fixture(scope="session")
 def bundled():
     """The real bundled model; fetched and converted on the first use."""

@@ -184,6 +184,22 @@ def test_the_models_own_answer_is_traced_where_there_is_none(facts):
     assert all(a.old_ids for a in ranking.answers)
 
 
+def test_facts_that_ask_for_no_change_are_traced_all_the_same(facts):
+    same = [replace(f, target_new=f.target_old) for f in facts]
+    effect = run(same).fact_scores["effect"]
+    assert np.array_equal(effect, run(facts).fact_scores["effect"])
+
+
+def test_own_answers_are_traced_whatever_the_record_says(facts):
+    wrong = [replace(f, target_old="zzz") for f in facts]
+    ranking = run(wrong, CMA(draws=DRAWS, traced="own"))
+    bare = run([replace(f, target_old=None) for f in facts])
+    assert np.array_equal(ranking.fact_scores["effect"], bare.fact_scores["effect"])
+    assert {a.old_source for a in ranking.answers} == {"model"}
+    assert ranking.details["traced"] == "own"
+    assert ranking.notes[0] == "traced on the model's own answers to 3 of 3 facts; 0 left out"
+
+
 def test_one_fact_has_no_stability(facts):
     ranking = run(facts[:1])
     assert all(s.stability is None for s in ranking.layers)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goldenlayers.facts.fact import Fact
+from goldenlayers.locators.old_answers import OldAnswers
 from goldenlayers.locators.ranking import Skipped
 from goldenlayers.models.sites import context_length
 from goldenlayers.models.text import Row, encode_pairs, encode_prompts, require_vocabulary
 from goldenlayers.passes.greedy import TokenFilter, greedy_continuations
-from goldenlayers.progress import Progress, silent
+from goldenlayers.progress import Progress, Say, quiet, silent
 
 OLD_ANSWERS = ("record", "model")
 
@@ -55,6 +56,9 @@ def old_and_new(
     facts: Sequence[Fact],
     *,
     old_answer: str = "record",
+    equal: bool = False,
+    cache: bool = False,
+    say: Say = quiet,
     progress: Progress = silent,
 ) -> Answers:
     """Build the old and the new row of every fact.
@@ -65,11 +69,14 @@ def old_and_new(
         facts: The facts.
         old_answer: "record": the record's own answer, and the model's where the record has none;
             "model": always the model's.
+        equal: Keep facts whose two answers are equal, for a method that needs only the old one.
+        cache: Keep the model's answers on disk, and take those that are there.
+        say: Called with a line if they cannot be kept.
         progress: Called with the facts whose answer the model has written.
 
     Returns:
-        Pairs in the order of the facts, and the facts left out: whose two answers are equal, or
-        that are longer than the model's context.
+        Pairs in the order of the facts, and the facts left out: whose two answers are equal
+        (unless `equal`), or that are longer than the model's context.
     """
     out = Answers()
     new_rows = encode_pairs(tokenizer, [(f.prompt, f.target_new) for f in facts])
@@ -81,23 +88,29 @@ def old_and_new(
     fits = [k for k, p in enumerate(prompts) if limit is None or len(p) + lengths[k] <= limit]
     written: dict[int, tuple[int, ...]] = {}
     if fits:
+        kept = OldAnswers(model, tokenizer, say=say) if cache else None
+        known = {} if kept is None else kept.find(prompts, lengths)
+        left = [k for k in fits if k not in known]
         continuations = greedy_continuations(
             model,
-            [prompts[k] for k in fits],
-            [lengths[k] for k in fits],
+            [prompts[k] for k in left],
+            [lengths[k] for k in left],
             keep=TokenFilter(tokenizer, model),
-            progress=lambda done: progress("old answers", done, len(fits)),
+            progress=lambda done: progress("old answers", len(fits) - len(left) + done, len(fits)),
         )
-        written = dict(zip((asked[k] for k in fits), continuations, strict=True))
+        fresh = dict(zip(left, continuations, strict=True))
+        if kept is not None:
+            kept.keep(prompts, lengths, fresh)
+        written = {asked[k]: ids for k, ids in (known | fresh).items()}
     prompt_of = dict(zip(asked, prompts, strict=True))
-    own = [i for i in range(len(facts)) if i not in prompt_of]
-    own_rows = encode_pairs(tokenizer, [(facts[i].prompt, facts[i].target_old or "") for i in own])
-    require_vocabulary(model, [r.ids for r in own_rows])
-    own_row_of = dict(zip(own, own_rows, strict=True))
+    given = [i for i in range(len(facts)) if i not in prompt_of]
+    rows = encode_pairs(tokenizer, [(facts[i].prompt, facts[i].target_old or "") for i in given])
+    require_vocabulary(model, [r.ids for r in rows])
+    row_of = dict(zip(given, rows, strict=True))
 
     for i, (fact, new) in enumerate(zip(facts, new_rows, strict=True)):
-        if i in own_row_of:
-            old, source, text = own_row_of[i], "record", (fact.target_old or "").strip()
+        if i in row_of:
+            old, source, text = row_of[i], "record", (fact.target_old or "").strip()
             same = text == fact.target_new.strip()
         elif i in written:
             old = Row(prompt_of[i] + written[i], len(prompt_of[i]))
@@ -107,7 +120,7 @@ def old_and_new(
             out.skipped.append(_too_long(fact, len(prompt_of[i]) + len(new.answer), limit))
             continue
         longest = max(len(old.ids), len(new.ids))
-        if same:
+        if same and not equal:
             whose = "the model's own answer" if source == "model" else "the old answer"
             out.skipped.append(Skipped(fact.id, f"{whose} is the new answer, {text!r}"))
         elif limit is not None and longest > limit:

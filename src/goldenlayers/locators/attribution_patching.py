@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from goldenlayers.locators.base import Request
+from goldenlayers.locators.known import known_facts
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.traced import (
     TraceSettings,
     kinds_of,
-    known_facts,
     measured_of,
     noise_of,
     restorations,
@@ -35,7 +35,7 @@ class AttributionPatching(TraceSettings):
             SiteError: If the attention is asked for and cannot be told.
         """
         places = find_restorable(request.model, request.all_sites, kinds_of(self.kind), self.window)
-        known, skipped = known_facts(request)
+        known, skipped = known_facts(request, self.traced)
         noise = noise_of(request, known, self.draws, self.noise)
         measured, tokens = [], 0
         for done, fact in enumerate(known, 1):

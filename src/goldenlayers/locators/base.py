@@ -32,6 +32,7 @@ class Request:
         say: Called with a line when something is worth knowing.
         store: File that keeps finished work, for a locator that edits; None keeps nothing.
         resume: Go on with what the file holds.
+        cache: Keep the model's own old answers on disk, and take those that are there.
         opened: A sweep over the same sites and an open store, used instead of such a file.
     """
 
@@ -45,6 +46,7 @@ class Request:
     say: Say = quiet
     store: Path | None = None
     resume: bool = False
+    cache: bool = False
     opened: tuple[Sweep, Store] | None = None
 
 

@@ -15,13 +15,12 @@ from typing import Any
 
 from goldenlayers.errors import SettingsError
 from goldenlayers.locators.base import Request
+from goldenlayers.locators.known import KnownFact, known_facts
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.traced import (
-    KnownFact,
     Noise,
     TraceSettings,
     kinds_of,
-    known_facts,
     measured_of,
     noise_of,
     restorations,
@@ -64,7 +63,7 @@ class CMA(TraceSettings):
                 f"{len(request.facts)} is {request.facts[0].id!r}"
             )
         places = find_restorable(request.model, request.all_sites, kinds_of(self.kind), self.window)
-        known, skipped = known_facts(request)
+        known, skipped = known_facts(request, self.traced)
         noise = noise_of(request, known, self.draws, self.noise)
         traces, measured = [], []
         for done, fact in enumerate(known, 1):

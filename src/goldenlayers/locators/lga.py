@@ -118,6 +118,8 @@ class _Scored:
             request.tokenizer,
             facts,
             old_answer=self.settings.old_answer,
+            cache=request.cache,
+            say=request.say,
             progress=report,
         )
         products, losses = self._score(answers, len(facts), done_before)

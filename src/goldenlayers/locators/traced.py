@@ -9,40 +9,24 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from goldenlayers.errors import FactError, LocatorError, SettingsError
+from goldenlayers.errors import SettingsError
 from goldenlayers.facts.fact import Fact
-from goldenlayers.locators.answers import ScoredPair, old_and_new
+from goldenlayers.locators.answers import ScoredPair
 from goldenlayers.locators.base import Request
 from goldenlayers.locators.fences import Fences, Floats
+from goldenlayers.locators.known import UNKNOWN, KnownFact
 from goldenlayers.locators.ranked import golden_of, ranked
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, Skipped
 from goldenlayers.locators.stability import selection_stability
-from goldenlayers.metrics.predict import predict
 from goldenlayers.models.sites import EditSite
-from goldenlayers.models.subject import subject_end, subject_rows
-from goldenlayers.models.text import encode_texts, joined
 from goldenlayers.passes.restoring import (
     KINDS,
     Restoration,
-    TracedRow,
     fixed_noise,
     noise_deviation,
 )
 
-UNKNOWN = "the model does not know"
-
-
-@dataclass(frozen=True, slots=True)
-class KnownFact:
-    """A fact that the model knows, ready to be traced.
-
-    Attributes:
-        pair: The fact with the old answer that is traced.
-        row: Its prompt.
-    """
-
-    pair: ScoredPair
-    row: TracedRow
+TRACED = ("known", "own")
 
 
 @dataclass(frozen=True)
@@ -72,14 +56,22 @@ class TraceSettings:
         window: How many layers "mlp" and "attention" put back together.
         draws: How many corrupted runs each fact has.
         noise: Standard deviation of the noise, in those of the subjects' embeddings.
+        traced: "known": the old answers of the facts that the model knows, as published. "own":
+            the model's own answer to every fact, whatever the record says; for data of which the
+            model knows too little.
     """
 
     kind: str = "mlp"
     window: int = 10
     draws: int = 10
     noise: float = 3.0
+    traced: str = "known"
 
     def __post_init__(self) -> None:
+        if self.traced not in TRACED:
+            raise SettingsError(
+                f"traced {self.traced!r} is unknown; expected one of {', '.join(TRACED)}"
+            )
         if self.kind not in KINDS:
             raise SettingsError(
                 f"kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}"
@@ -105,6 +97,7 @@ class TraceSettings:
             "window": self.window,
             "draws": self.draws,
             "noise_sd": noise.deviation,
+            "traced": self.traced,
         }
 
 
@@ -131,61 +124,6 @@ def measured_of(clean: float, corrupted: Floats, effects: Floats, kind: str) -> 
 def kinds_of(kind: str) -> tuple[str, ...]:
     """Return what is measured for a kind: it, and the state curve beside it."""
     return (kind,) if kind == "state" else (kind, "state")
-
-
-def known_facts(request: Request) -> tuple[list[KnownFact], list[Skipped]]:
-    """Return the facts that can be traced, and those that cannot.
-
-    The answer traced is the record's old one, or the model's own where there is none. The model
-    knows it if, fed with the answer, each of its tokens is the most likely one.
-
-    Raises:
-        LocatorError: If no fact is left.
-    """
-    answers = old_and_new(
-        request.model, request.tokenizer, request.facts, progress=request.progress
-    )
-    why = {s.id: s.reason for s in answers.skipped}
-    rows: list[KnownFact] = []
-    for pair in answers.pairs:
-        try:
-            rows.append(KnownFact(pair, _traced_row(request.tokenizer, pair)))
-        except FactError as error:
-            why[pair.fact.id] = str(error)
-    unknown = 0
-    known = []
-    for found, prediction in zip(
-        rows, predict(request.model, [k.pair.old for k in rows]) if rows else [], strict=True
-    ):
-        if prediction.argmax == found.pair.old.answer:
-            known.append(found)
-        else:
-            says = request.tokenizer.decode(list(prediction.argmax)).strip()
-            why[found.pair.fact.id] = f"{UNKNOWN} {found.pair.old_text!r}: it predicts {says!r}"
-            unknown += 1
-    skipped = [Skipped(f.id, why[f.id]) for f in request.facts if f.id in why]
-    if not known:
-        others = [s for s in skipped if not s.reason.startswith(UNKNOWN)]
-        raise LocatorError(
-            f"none of the {len(request.facts)} facts can be traced: {UNKNOWN} {unknown} of them"
-            + (f", {len(others)} are left out otherwise ({others[0].reason})" if others else "")
-            + "; tracing needs facts that the model answers as their old answer says"
-        )
-    return known, skipped
-
-
-def _traced_row(tokenizer: Any, pair: ScoredPair) -> TracedRow:
-    fact, old = pair.fact, pair.old
-    answer = fact.target_old if pair.old_source == "record" else None
-    (row,) = subject_rows(tokenizer, [""], fact.prompt, fact.subject, answer)
-    text, prompt = (
-        joined(fact.prompt, answer) if answer is not None else (fact.prompt.rstrip(),) * 2
-    )
-    (_, (spans,)) = encode_texts(tokenizer, [text])
-    end = subject_end(prompt, fact.subject)
-    start = end - len(fact.subject.strip())
-    first = next(i for i, (a, b) in enumerate(spans) if b > start and a < end)
-    return TracedRow(old.ids[: old.n_prompt], first, row.subject, old.answer[0])
 
 
 @dataclass(frozen=True)
@@ -272,8 +210,7 @@ def traced_ranking(
         axis=axis,
         shares=("score", *more),
         notes=(
-            f"traced on the {n} of {len(request.facts)} facts that the model knows; "
-            f"{unknown} unknown, {len(skipped) - unknown} left out otherwise",
+            _on_what(n, len(request.facts), unknown, len(skipped) - unknown, details),
             f"probability of the answer's first token, mean over facts: {clean:.1%} clean, "
             f"{corrupted:.1%} with noise on the subject",
             *notes,
@@ -289,4 +226,13 @@ def _answer(fact: Fact, pair: ScoredPair) -> FactAnswer:
         pair.old_text,
         pair.old_source,
         pair.old.answer if pair.old_source == "model" else None,
+    )
+
+
+def _on_what(n: int, total: int, unknown: int, others: int, details: Mapping[str, Any]) -> str:
+    if details.get("traced") == "own":
+        return f"traced on the model's own answers to {n} of {total} facts; {others} left out"
+    return (
+        f"traced on the {n} of {total} facts that the model knows; {unknown} unknown, {others} "
+        "left out otherwise"
     )
