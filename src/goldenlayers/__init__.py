@@ -53,12 +53,14 @@ if TYPE_CHECKING:
     from goldenlayers.metrics.baseline import Baseline, baseline
     from goldenlayers.metrics.evaluate import evaluate
     from goldenlayers.metrics.evaluation import Evaluation
+    from goldenlayers.models.chat import chat_tokenizer
     from goldenlayers.models.load import LoadedModel, load_model
     from goldenlayers.models.sites import EditSite, find_sites
     from goldenlayers.study.compare import compare
     from goldenlayers.study.comparison import Comparison
     from goldenlayers.study.each import edit_each
     from goldenlayers.study.sequence import edit_sequence
+    from goldenlayers.study.transfer import transfer
 
 _WHERE = {
     "key_covariance": "goldenlayers.covariance.compute",
@@ -98,12 +100,14 @@ _WHERE = {
     "baseline": "goldenlayers.metrics.baseline",
     "evaluate": "goldenlayers.metrics.evaluate",
     "Evaluation": "goldenlayers.metrics.evaluation",
+    "chat_tokenizer": "goldenlayers.models.chat",
     "LoadedModel": "goldenlayers.models.load",
     "load_model": "goldenlayers.models.load",
     "EditSite": "goldenlayers.models.sites",
     "find_sites": "goldenlayers.models.sites",
     "edit_each": "goldenlayers.study.each",
     "edit_sequence": "goldenlayers.study.sequence",
+    "transfer": "goldenlayers.study.transfer",
 }
 
 __all__ = [
@@ -140,6 +144,7 @@ __all__ = [
     "__version__",
     "baseline",
     "bundled_facts",
+    "chat_tokenizer",
     "compare",
     "edit",
     "edit_each",
@@ -151,6 +156,7 @@ __all__ = [
     "load_model",
     "make_templates",
     "read_facts",
+    "transfer",
 ]
 
 
