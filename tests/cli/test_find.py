@@ -16,9 +16,12 @@ import pytest
 import torch
 
 from goldenlayers import LayerRanking
+from goldenlayers.facts import read_facts
 from goldenlayers.models.sites import find_sites
 from goldenlayers.models.text import encode_pairs
 from tests import reference, tiny
+from tests.facts.letters import as_list
+from tests.facts.records import EXAMPLES
 
 LAYER = ["layer", "score", "rank", "inside_fences", "side", "reached"]
 LAYER += ["mean_cosine", "old_norm", "new_norm", "stability", "more"]
@@ -244,6 +247,24 @@ def test_split(find, write_facts, split, used):
     facts = write_facts([replace(f, split=marks.get(f.id)) for f in tiny.FACTS])
     _, ranking = find("--split", split, facts=facts)
     assert "".join(a["id"] for a in ranking["answers"]) == used
+
+
+def test_a_part_of_a_published_list(find, tmp_path):
+    shape = EXAMPLES["counterfact-flat"][0]
+    records = [
+        shape | {"case_id": i, "subject": f"Lina {i}", "prompt": f"Lina {i}, who plays"}
+        for i in range(30)
+    ]
+    path = tmp_path / "flat.json"
+    path.write_bytes(as_list(records))
+    _, ranking = find("--half", "a", "--sample", "6", "--split", "proxy=0.5", facts=path)
+    facts = ranking["facts"]
+    assert (facts["source"], facts["format"]) == (str(path), "counterfact-flat")
+    assert facts["selection"] == ["half a", "sample of 6, seed 0", "proxy=0.5, seed 0"]
+    assert facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    expected = read_facts(path).half("a").sample(6).marked(0.5).split("proxy")
+    assert [a["id"] for a in ranking["answers"]] == [f.id for f in expected]
+    assert facts["used"] == len(expected) == 3
 
 
 def test_bad_records_and_skipped_facts_are_reported(find, write_facts):

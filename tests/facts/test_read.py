@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from goldenlayers.errors import FactError, SettingsError
-from goldenlayers.facts import BadRecord, Fact, FactSet, LocalityProbe, PortabilityProbe, read_facts
+from goldenlayers.errors import FactError
+from goldenlayers.facts import BadRecord, Fact, LocalityProbe, PortabilityProbe, read_facts
 
 HINT = " (--skip-bad goes on without such records)"
 HEADER = "id,subject,prompt,target_new"
@@ -153,11 +153,27 @@ def test_bad_line_of_json(write, line, reason):
     assert (ids(read), [b.line for b in read.bad]) == (["1", "2"], [2])
 
 
-@pytest.mark.parametrize("content", [json.dumps([record()], indent=1), HEADER + "\n" + row(), "{"])
-def test_file_that_is_no_json_lines_at_all(write, content):
-    path, first = write(content), content.split("\n")[0]
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+@pytest.mark.parametrize("content", [HEADER + "\n" + row(), "{", json.dumps(record(), indent=1)])
+def test_file_that_is_no_json_at_all(write, content, suffix):
+    path, first = write(content, f"facts{suffix}"), content.split("\n")[0]
     assert message(path).startswith(f"{path}:1: not JSON (")
-    assert f"found {first!r}, expected one JSON object a line" in message(path)
+    assert (
+        f"found {first!r}, expected one JSON object a line, or one list of objects in the file"
+        in message(path)
+    )
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_list_in_a_file(write, indent, suffix):
+    records = [record(), {"id": "x"}, record("2")]
+    path = write(json.dumps(records, indent=indent), f"facts{suffix}")
+    line = 1 if indent is None else 8
+    missing = "field 'subject' is missing; required are id, subject, prompt, target_new"
+    assert message(path) == f"{path}:{line}: {missing}{HINT}"
+    read = read_facts(path, skip_bad=True)
+    assert (ids(read), read.bad, read.bad[0].record) == (["1", "2"], (BadRecord(line, missing),), 1)
 
 
 @pytest.mark.parametrize("name", ["facts.jsonl", "facts.csv"])
@@ -214,17 +230,17 @@ def test_what_is_no_file(tmp_path):
     (tmp_path / "folder.jsonl").mkdir()
     for name, what in [("none.jsonl", "no such file"), ("folder.jsonl", "not a file")]:
         path = tmp_path / name
-        assert message(path) == f"{path}: {what}; expected a facts file (.jsonl or .csv)"
+        assert message(path) == f"{path}: {what}; expected a facts file (.json, .jsonl or .csv)"
     path = tmp_path / ("x" * 5000 + ".jsonl")  # longer than a file system takes
     assert message(path).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("facts.json", ".json"), ("facts", "")])
+@pytest.mark.parametrize(("name", "suffix"), [("facts.txt", ".txt"), ("facts", "")])
 def test_wrong_suffix(write, name, suffix):
     path = write(GOOD, name)
     assert message(path) == (
-        f"{path}: the name ends in '{suffix}'; expected one of .jsonl, .ndjson, .csv "
-        "(JSON Lines: one object a line; CSV: one fact a row)"
+        f"{path}: the name ends in '{suffix}'; expected one of .jsonl, .ndjson, .json, "
+        ".csv (JSON: a list of objects, or one object a line; CSV: one fact a row)"
     )
 
 
@@ -265,35 +281,3 @@ def test_any_bytes_are_facts_or_a_fact_error(tmp_path, suffix):
         assert len(set(ids(read))) == len(read) > 0
 
     check()
-
-
-SPLITS = enumerate(["test", "proxy", None, "proxy"])
-FACTS = FactSet(tuple(Fact(str(i), "A", "A is", "B", split=s) for i, s in SPLITS), "here", "abc")
-
-
-def test_a_set_is_a_sequence_and_a_slice_keeps_where_it_comes_from():
-    assert (len(FACTS), FACTS[0].id, FACTS[-1].id, ids(FACTS)) == (4, "0", "3", list("0123"))
-    assert FACTS[1:3] == FactSet(FACTS.facts[1:3], source="here", sha256="abc")
-    with pytest.raises(IndexError):
-        FACTS[4]
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"), [("proxy", "13"), ("test", "0"), ("all", "0123"), ("auto", "13")]
-)
-def test_split(name, expected):
-    chosen = FACTS.split(name)
-    assert (ids(chosen), chosen.source, chosen.sha256) == (list(expected), "here", "abc")
-    assert ids(FACTS[::2].split("auto")) == ["0", "2"]  # all, where none is marked proxy
-
-
-def test_split_errors():
-    with pytest.raises(SettingsError) as unknown:
-        FACTS.split("train")
-    assert str(unknown.value) == "split 'train' is unknown; expected proxy, test, all or auto"
-    with pytest.raises(FactError) as empty:
-        FACTS[1:].split("test")
-    assert str(empty.value) == (
-        "here: none of the 3 facts is in split 'test'; "
-        "mark facts with it in the field 'split', or choose --split all"
-    )

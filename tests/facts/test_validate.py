@@ -20,7 +20,7 @@ FULL = {
     "target_old": "Paris",
     "aliases": ["the city of Madrid"],
     "rephrase_prompts": ["France has its capital in", "Its seat of government is"],
-    "locality": {"same_subject": [{"prompt": "France lies in", "answer": "Europe"}]},
+    "locality": {"same_subject": [{"prompt": "France is in", "answer": "a", "aliases": ["b"]}]},
     "portability": {"reasoning": [{"prompt": "Its mayor sits in", "answers": ["Madrid", "there"]}]},
     "split": "proxy",
 }
@@ -62,7 +62,7 @@ def test_every_field_arrives():
         target_old="Paris",
         aliases=("the city of Madrid",),
         rephrase_prompts=("France has its capital in", "Its seat of government is"),
-        locality={"same_subject": (LocalityProbe("France lies in", "Europe"),)},
+        locality={"same_subject": (LocalityProbe("France is in", "a", ("b",)),)},
         portability={"reasoning": (PortabilityProbe("Its mayor sits in", ("Madrid", "there")),)},
         split="proxy",
     )
@@ -158,6 +158,7 @@ TEXTS = {
     "rephrase_prompts[1]": ["rephrase_prompts", 1],
     "locality.same_subject[0].prompt": ["locality", "same_subject", 0, "prompt"],
     "locality.same_subject[0].answer": ["locality", "same_subject", 0, "answer"],
+    "locality.same_subject[0].aliases[0]": ["locality", "same_subject", 0, "aliases", 0],
     "portability.reasoning[0].prompt": ["portability", "reasoning", 0, "prompt"],
     "portability.reasoning[0].answers[1]": ["portability", "reasoning", 0, "answers", 1],
 }
@@ -186,10 +187,11 @@ def test_texts_must_not_hold_half_a_character(name):
 
 
 LIST, OBJECT = "a list", "an object"
-ANSWERS = "portability.reasoning[0].answers"
+ANSWERS, ALIASES = "portability.reasoning[0].answers", "locality.same_subject[0].aliases"
 STRUCTURES = {
     "aliases": (["aliases"], LIST, "a list of texts"),
     "rephrase_prompts": (["rephrase_prompts"], LIST, "a list of texts"),
+    ALIASES: (["locality", "same_subject", 0, "aliases"], LIST, "a list of texts"),
     ANSWERS: (["portability", "reasoning", 0, "answers"], LIST, "a list of texts"),
     "locality": (["locality"], OBJECT, "an object of lists by kind"),
     "portability": (["portability"], OBJECT, "an object of lists by kind"),
@@ -210,19 +212,16 @@ def test_lists_and_objects_must_be_such(name):
 
 
 @pytest.mark.parametrize(
-    ("path", "name", "allowed"),
+    ("path", "allowed"),
     [
-        (
-            ["locality", "same_subject", 0, "answers"],
-            "same_subject[0].answers",
-            "prompt and answer",
-        ),
-        (["portability", "reasoning", 0, "answer"], "reasoning[0].answer", "prompt and answers"),
+        (["locality", "same_subject", 0, "answers"], "prompt, answer, aliases"),
+        (["portability", "reasoning", 0, "answer"], "prompt, answers"),
     ],
 )
-def test_unknown_field_of_a_probe(path, name, allowed):
+def test_unknown_field_of_a_probe(path, allowed):
+    probes, kind, number, name = path
     found = message(put(path, "x"))
-    assert found == f"field '{path[0]}.{name}' is unknown; expected {allowed}"
+    assert found == f"field '{probes}.{kind}[{number}].{name}' is unknown; expected {allowed}"
 
 
 def test_what_a_probe_needs():
@@ -247,10 +246,13 @@ def test_subject_in_other_case(subject):
     )
 
 
-@pytest.mark.parametrize("split", ["train", "Proxy", "", 1, ["proxy"], {"proxy": 1}])
-def test_unknown_split(split):
+NO_SPLITS = [("train", "'train'"), ("Proxy", "'Proxy'"), ("", "''"), (1, "'1'"), ([], "a list")]
+
+
+@pytest.mark.parametrize(("split", "shown"), [*NO_SPLITS, ({"proxy": 1}, "an object")])
+def test_unknown_split(split, shown):
     found = message({**FULL, "split": split})
-    assert found == f"field 'split' is {str(split)!r}; expected 'proxy', 'test' or null"
+    assert found == f"field 'split' is {shown}; expected 'proxy', 'test' or null"
 
 
 # field names and kinds of probes are text of the user's, too
