@@ -232,6 +232,8 @@ def test_lines_cut_off_at_any_byte(tmp_path, name):
         assert (0 if read is None else len(read)) == whole
         if read is not None:
             assert len(read.bad) == (first < end < len(data) - 1)
+            cut = (check(tmp_path / "f.json", data[:end], skip_bad=None, name=name), read.bad)
+            assert (cut[0] is None) == (len(cut[1]) > 0)  # an error, if nothing is said
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252"])

@@ -21,7 +21,7 @@ class BadRecord:
         line: Line in the file where it begins, counted from 1; of a data set without lines, the
             number of the row, from 1.
         reason: One sentence that names the field.
-        record: Number of the record in the file, counted from 0; None for a damaged line.
+        record: Number of the record in the file, counted from 0; None if it is not known.
     """
 
     line: int

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from goldenlayers.facts.validate import DamagedFileError, RecordError
+from goldenlayers.facts.validate import CutLineError, DamagedFileError, RecordError
 
 CHUNK = 1 << 20  # bytes read at a time
 LONGEST = 1 << 26  # characters of one record; more is no record
@@ -74,7 +74,11 @@ def _lines(file: BinaryIO, read: Bytes) -> Iterator[tuple[int, object]]:
         if number == 1:
             raw = raw.removeprefix(BOM)
         if raw.strip():
-            yield number, _line(raw)
+            value = _line(raw)
+            cut = raw.lstrip()[:1] == b"{" and raw[-1:] != b"\n"
+            if cut and isinstance(value, RecordError) and str(value).startswith("not JSON"):
+                value = CutLineError(f"{value}; the file may be cut off in this line")
+            yield number, value
 
 
 def _line(raw: bytes) -> object:

@@ -17,7 +17,14 @@ from goldenlayers.facts.fact import Fact
 from goldenlayers.facts.fact_set import BadRecord, FactSet, Note
 from goldenlayers.facts.formats import FORMATS, OWN, Format, find_format, recognise
 from goldenlayers.facts.formats.recognise import LOOKED_AT
-from goldenlayers.facts.validate import DamagedFileError, RecordError, kind_of, printable, short
+from goldenlayers.facts.validate import (
+    CutLineError,
+    DamagedFileError,
+    RecordError,
+    kind_of,
+    printable,
+    short,
+)
 from goldenlayers.progress import Progress, silent
 
 # One entry per kind of file: suffix -> reader. A reader yields (line, record), where record is a
@@ -134,9 +141,11 @@ class Scan(Iterable[Item]):
                 )
         except RecordError as error:
             damaged = isinstance(error, DamagedFileError)
-            bad = BadRecord(line, printable(str(error)), None if damaged else number)
+            no_record = damaged and not isinstance(error, CutLineError)
+            bad = BadRecord(line, printable(str(error)), None if no_record else number)
             return Item(bad=bad, damaged=damaged)
-        seen[fact.id] = line
+        if self.format.own_ids:  # numbers are unique anyway, and a large file has many
+            seen[fact.id] = line
         notes = tuple(Note(fact.id, printable(text)) for text in built.notes)
         return Item(fact=fact, notes=notes, line=line, record=number)
 

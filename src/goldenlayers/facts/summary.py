@@ -10,6 +10,7 @@ from typing import Any
 
 from goldenlayers.facts.fact import Fact
 from goldenlayers.facts.fact_set import BadRecord, Note
+from goldenlayers.facts.hash_set import HashSet
 
 KEPT = 1000  # notes, and names of duplicates, that are kept; all are counted
 
@@ -31,7 +32,7 @@ class Kind:
 
 @dataclass
 class FactsSummary:
-    """Counts of facts; holds no fact, and for each two numbers of 8 bytes to find duplicates.
+    """Counts of facts; holds no fact, and for each 32 to 64 bytes to find duplicates.
 
     Attributes:
         facts: How many.
@@ -67,9 +68,9 @@ class FactsSummary:
     duplicate_ids: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     n_notes: int = 0
-    _subjects: set[int] = field(default_factory=set)
-    _prompts: set[int] = field(default_factory=set)
-    _said: set[int] = field(default_factory=set)
+    _subjects: HashSet = field(default_factory=HashSet)
+    _prompts: HashSet = field(default_factory=HashSet)
+    _said: HashSet = field(default_factory=HashSet)
 
     @property
     def subjects(self) -> int:
@@ -92,13 +93,12 @@ class FactsSummary:
         self._subjects.add(_short_hash(fact.subject))
         prompt = _short_hash(fact.subject, fact.prompt)
         said = _short_hash(fact.subject, fact.prompt, fact.target_new)
-        self.duplicates += said in self._said
-        if prompt in self._prompts:
-            self.conflicts += said not in self._said
+        new_prompt, new = self._prompts.add(prompt), self._said.add(said)
+        self.duplicates += not new
+        if not new_prompt:
+            self.conflicts += new
             if len(self.duplicate_ids) < KEPT:
                 self.duplicate_ids.append(fact.id)
-        self._prompts.add(prompt)
-        self._said.add(said)
         self.n_notes += len(notes)
         self.notes.extend(notes[: max(0, KEPT - len(self.notes))])
 

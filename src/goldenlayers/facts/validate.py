@@ -39,6 +39,10 @@ class DamagedFileError(RecordError):
     """The file is damaged here in a way that its other records, or those after, may be lost."""
 
 
+class CutLineError(DamagedFileError):
+    """The file's last line is no record, and may be the beginning of one."""
+
+
 def fact_from_record(record: object) -> Fact:
     """Validate one decoded record.
 

@@ -39,6 +39,7 @@ class Format:
             other formats.
         optional: Other fields that are read.
         build: Makes a fact of a record and its number in the file, from 0; raises `RecordError`.
+        own_ids: Whether the records name the facts; else they are named by their numbers.
         strict: Whether one bad record makes the file an error: so for a user's own file, where it
             is a slip, and not for a published one, which nobody can mend.
     """
@@ -50,6 +51,7 @@ class Format:
     marks: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     strict: bool = False
+    own_ids: bool = False
 
     def fits(self, record: Record) -> bool:
         """Return whether a record has the fields of the format."""

@@ -117,6 +117,7 @@ COUNTERFACT = Format(
     required=("case_id", "requested_rewrite"),
     optional=("paraphrase_prompts", "neighborhood_prompts", PORTABILITY),
     build=build,
+    own_ids=True,
 )
 COUNTERFACT_FLAT = Format(
     name="counterfact-flat",
@@ -124,4 +125,5 @@ COUNTERFACT_FLAT = Format(
     required=("case_id", "subject", "prompt", "target_new", "ground_truth"),
     optional=("rephrase_prompt", "locality_prompt", "locality_ground_truth", PORTABILITY),
     build=build_flat,
+    own_ids=True,
 )

@@ -40,4 +40,5 @@ KNOWN_FACTS = Format(
     title="the known facts of ROME",
     required=_REQUIRED,
     build=build,
+    own_ids=True,
 )

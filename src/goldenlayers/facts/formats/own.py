@@ -17,5 +17,6 @@ GOLDEN_LAYERS = Format(
     required=REQUIRED,
     optional=tuple(name for name in FIELDS if name not in REQUIRED),
     build=build,
+    own_ids=True,
     strict=True,
 )
