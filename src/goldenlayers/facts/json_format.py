@@ -76,7 +76,7 @@ def _lines(file: BinaryIO, read: Bytes) -> Iterator[tuple[int, object]]:
         if raw.strip():
             value = _line(raw)
             cut = raw.lstrip()[:1] == b"{" and raw[-1:] != b"\n"
-            if cut and isinstance(value, RecordError) and str(value).startswith("not JSON"):
+            if cut and isinstance(value, RecordError) and str(value).startswith("not "):
                 value = CutLineError(f"{value}; the file may be cut off in this line")
             yield number, value
 
