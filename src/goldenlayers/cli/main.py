@@ -14,6 +14,7 @@ from rich.markup import escape
 from goldenlayers._version import __version__
 from goldenlayers.cli import (
     apply,
+    check,
     compare,
     covariance,
     easyedit,
@@ -60,6 +61,7 @@ def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
 for name, command in (
     ("find", find.command),
     ("inspect", inspect.command),
+    ("check", check.command),
     ("facts", facts.command),
     ("compare", compare.command),
     ("transfer", transfer.command),
