@@ -158,9 +158,9 @@ def test_an_edit_that_stays_or_does_nothing(case, monkeypatch):
         patch.setattr(edits, "content_hash", lambda model: next(hashes))
         assert "not bit for bit" in edits.effect_and_revert(case).detail
     with monkeypatch.context() as patch:
-        costs = iter((1.0, 1.0))
-        patch.setattr(edits, "nll", lambda log_probs: next(costs))
-        assert edits.effect_and_revert(case).status == FAILS
+        patch.setattr(edits, "_written", lambda *args: (torch.zeros(32).double(), 1.0))
+        found = edits.effect_and_revert(case)
+        assert (found.status, found.error) == (FAILS, pytest.approx(1.0))
 
 
 def test_a_file_that_holds_another_edit(case, monkeypatch):

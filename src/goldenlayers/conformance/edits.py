@@ -4,34 +4,54 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from goldenlayers.conformance.case import Case
-from goldenlayers.conformance.fast_paths import STEPS, TEMPLATES
+from goldenlayers.conformance.case import Case, relative
+from goldenlayers.conformance.fast_paths import STEPS
 from goldenlayers.conformance.result import FAILS, HOLDS, Found
 from goldenlayers.editors.edit import Edit
+from goldenlayers.editors.protocol import OnStep, ignore_step
 from goldenlayers.editors.run import edit
 from goldenlayers.locators.find import find
 from goldenlayers.metrics.predict import predict
 from goldenlayers.metrics.replies import nll
 from goldenlayers.models.content import content_hash
-from goldenlayers.models.text import encode_pairs
+from goldenlayers.models.subject import SubjectRow, subject_rows
 
 
 def effect_and_revert(case: Case) -> Found:
-    """The new answer is likelier with the edit on; with it off every bit is as before."""
+    """With the edit on the site writes the trained value; with it off every bit is as before."""
     before = content_hash(case.model)
-    made = _edit(case)
-    (row,) = encode_pairs(case.tokenizer, [(case.facts[0].prompt, case.facts[0].target_new)])
-    (clean,) = predict(case.model, [row])
+    deltas: list[torch.Tensor] = []
+    made = _edit(case, lambda step, delta: deltas.append(delta.detach().clone()))
+    fact, site = case.facts[0], case.two[0]
+    (row,) = subject_rows(case.tokenizer, [""], fact.prompt, fact.subject, fact.target_new)
+    clean, cost = _written(case, site.name, row)
     with made.applied(case.model):
-        (edited,) = predict(case.model, [row])
+        edited, new_cost = _written(case, site.name, row)
     if content_hash(case.model) != before:
         return Found(FAILS, "the weights are not bit for bit as before")
-    old, new = nll(clean.log_probs), nll(edited.log_probs)
-    said = f"layer {made.layers[0]}: {old:.2f} → {new:.2f} nats a token; off again bit for bit"
-    return Found(HOLDS if new < old else FAILS, said)
+    # R-ROME with the bare prompt alone: the key's output moves by delta, no more and no less
+    error = relative(edited - clean, deltas[-1])
+    said = f"layer {site.layer}, {cost:.1f} → {new_cost:.1f} nats a token, off again bit for bit"
+    return case.judged(error, said)
+
+
+def _written(case: Case, name: str, row: SubjectRow) -> tuple[torch.Tensor, float]:
+    """Return what the site writes at the subject's last token, (d,), and the answer's cost."""
+    seen: list[torch.Tensor] = []
+
+    def record(module: Any, inputs: Any, output: torch.Tensor) -> None:
+        seen.append(output.detach().reshape(-1, output.shape[-1])[row.subject].double().cpu())
+
+    handle = dict(case.model.named_modules())[name].register_forward_hook(record)
+    try:
+        (found,) = predict(case.model, [row])
+    finally:
+        handle.remove()
+    return seen[0], nll(found.log_probs)
 
 
 def export_and_reload(case: Case) -> Found:
@@ -69,8 +89,8 @@ def repeatable(case: Case) -> Found:
     return Found(status, f"LGA twice on {where}: scores differ by up to {apart:.1e}", apart)
 
 
-def _edit(case: Case) -> Edit:
+def _edit(case: Case, on_step: OnStep = ignore_step) -> Edit:
     return edit(
         case.model, case.tokenizer, case.facts[0], case.two[0].layer, site=case.site,
-        templates=TEMPLATES, seed=case.seed, steps=4 * STEPS,
+        templates="bare", seed=case.seed, steps=STEPS, on_step=on_step,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 from goldenlayers.conformance.case import Case
 from goldenlayers.conformance.edits import effect_and_revert, export_and_reload, repeatable
 from goldenlayers.conformance.fast_paths import dots, growing_batch, prefix_reuse, tracing
-from goldenlayers.conformance.result import FAILS, Check, Conformance, Found
+from goldenlayers.conformance.result import FAILS, SKIPPED, Check, Conformance, Found
 from goldenlayers.conformance.structure import edit_sites, spans
 from goldenlayers.errors import FactError, GoldenLayersError
 from goldenlayers.facts.bundled import bundled_facts
@@ -74,12 +74,15 @@ def check_model(
         raise FactError("no facts to check with, or one without an old answer; give both answers")
     require_causal(model)
     case = Case(model, tokenizer, chosen, site, seed)
-    made = []
+    made: list[Check] = []
     for n, (name, check) in enumerate(CHECKS.items()):
         progress(f"checking {name}", n, len(CHECKS))
         start = time.perf_counter()
         try:
-            found = check(case)
+            if made and made[0].found.status == FAILS:
+                found = Found(SKIPPED, f"needs the {made[0].name}")
+            else:
+                found = check(case)
         except (torch.OutOfMemoryError, MemoryError):
             found = Found(FAILS, "out of memory; try another device or dtype")
         except GoldenLayersError as error:
