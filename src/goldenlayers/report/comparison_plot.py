@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from goldenlayers.report.comparison_table import draws
 from goldenlayers.report.plot import BLUE, GOLD, INK, SKY, TITLES
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _choices(axes: Axes, comparison: Comparison) -> None:
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_title(
-        f"chosen on {len(comparison.draws)} draws of {len(comparison.draws[0])} proxy facts "
+        f"chosen on {draws(comparison)} of {len(comparison.draws[0])} proxy facts "
         "(larger: more often)",
         loc="left", fontsize=9, color=INK,
     )  # fmt: skip

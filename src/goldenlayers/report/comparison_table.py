@@ -76,6 +76,12 @@ def _time(seconds: float | None) -> str:
     return "none" if seconds < 0.05 else f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
+def draws(comparison: Comparison) -> str:
+    """Return how many draws of proxy facts there were, in words."""
+    n = len(comparison.draws)
+    return f"{n} draw" + ("s" if n != 1 else "")
+
+
 def points(value: float | None) -> str:
     """Return a difference of shares in points, with its sign."""
     return f"{100 * value:+.1f}" if is_there(value) else "–"
@@ -116,7 +122,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
         f"layer: {percent(c.ceiling)} (ceiling)."
     )
     yield (
-        f"[dim]Each method chose on {len(c.draws)} draws of {size} proxy facts. regret: points "
+        f"[dim]Each method chose on {draws(c)} of {size} proxy facts. regret: points "
         "lost against the golden layer, found on one half of the test facts and measured on the "
         "other; its interval is over test facts, 'over draws' is the luck of the proxy facts. "
         "within 1: choices less than a point below the best. Nothing can be expected to beat the "
