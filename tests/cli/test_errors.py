@@ -111,13 +111,16 @@ def test_bad_record(refuse, write_facts, name):
 
 
 def test_facts_file_that_is_not_what_it_says(refuse, tmp_path, facts_file):
-    no_file = "no such file; expected a facts file (.jsonl or .csv)"
+    no_file = "no such file; expected a facts file (.json, .jsonl or .csv)"
     assert refuse(facts=tmp_path / "none.jsonl") == f"{tmp_path / 'none.jsonl'}: {no_file}"
     table = tmp_path / "facts.csv"
     table.write_bytes(facts_file.read_bytes())
     assert refuse(facts=table).startswith(f"{table}:1: ")
-    other = facts_file.rename(tmp_path / "facts.json")
-    assert refuse(facts=other).startswith(f"{other}: the name ends in '.json'; expected one of ")
+    other = facts_file.rename(tmp_path / "facts.txt")
+    assert refuse(facts=other).startswith(f"{other}: the name ends in '.txt'; expected one of ")
+    (tmp_path / "facts.json").write_text('[{"question": "?", "answer": "!"}]')
+    message = refuse(facts=tmp_path / "facts.json")
+    assert "its format is not known. Its first record has the fields question, answer" in message
 
 
 def test_no_fact_that_can_be_scored(refuse, write_facts):
