@@ -34,6 +34,9 @@ def command(
     ] = 0,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
+    device_map: options.DeviceMap = None,
+    attention: options.Attention = "auto",
+    quantize: options.Quantize = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
     out: Annotated[
@@ -65,7 +68,7 @@ def command(
         from goldenlayers.report.conformance_table import conformance_lines, conformance_table
 
     chosen = [f for f in choosing.read(ctx) if f.target_old is not None][:FACTS]
-    loaded = options.load(model, device, dtype, revision, trust_remote_code, chat)
+    loaded = options.load_of(ctx)
     with console.StageProgress() as progress:
         found = check_model(
             loaded.model,

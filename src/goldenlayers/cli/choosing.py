@@ -83,7 +83,7 @@ def known(ctx: typer.Context, facts: FactSet, loaded: LoadedModel | None) -> Fac
 
 def load(name: str, chat: bool) -> LoadedModel:
     """Load a model to ask, as it comes; with its chat template if wanted."""
-    return options.load(name, "auto", "auto", None, False, chat)
+    return options.load(name, chat=chat)
 
 
 def share(split: str | None) -> float | None:

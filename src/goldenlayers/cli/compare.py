@@ -91,6 +91,9 @@ def command(
     chat: options.Chat = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
+    device_map: options.DeviceMap = None,
+    attention: options.Attention = "auto",
+    quantize: options.Quantize = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
     out: Annotated[
@@ -143,7 +146,7 @@ def command(
     }  # fmt: skip
     known = {setting for name in names for setting in own_settings(name)}
     chosen = choosing.read(ctx)
-    loaded = options.load(model, device, dtype, revision, trust_remote_code, chat)
+    loaded = options.load_of(ctx)
     chosen = choosing.known(ctx, chosen, loaded)
     with console.StageProgress() as progress:
         found = compare(

@@ -133,7 +133,9 @@ def command(
         from goldenlayers.covariance.texts import text_source
 
     text_source(text, seed).identity()  # a wrong name must not wait for the model to load
-    loaded = options.load(model, device, dtype, revision, trust_remote_code)
+    loaded = options.load(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+    )
 
     def before(cost: Estimate) -> None:
         if estimate:

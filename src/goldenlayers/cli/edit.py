@@ -90,6 +90,8 @@ def command(
     chat: options.Chat = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
+    device_map: options.DeviceMap = None,
+    attention: options.Attention = "auto",
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
     formats: Annotated[
@@ -148,7 +150,7 @@ def command(
     source = _facts(ctx, facts, subject, prompt, new, rephrase or [])
     if not known_by:
         chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
-    loaded = options.load(model, device, dtype, revision, trust_remote_code, chat)
+    loaded = options.load_of(ctx)
     source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
     pair = loaded.model, loaded.tokenizer

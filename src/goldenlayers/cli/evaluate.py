@@ -104,6 +104,9 @@ def command(
     chat: options.Chat = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
+    device_map: options.DeviceMap = None,
+    attention: options.Attention = "auto",
+    quantize: options.Quantize = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
     out: Annotated[
@@ -144,7 +147,7 @@ def command(
     source = choosing.read(ctx)
     if not known_by:
         chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
-    loaded = options.load(model, device, dtype, revision, trust_remote_code, chat)
+    loaded = options.load_of(ctx)
     source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
     with console.StageProgress() as progress:

@@ -125,6 +125,9 @@ def command(
     chat: options.Chat = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
+    device_map: options.DeviceMap = None,
+    attention: options.Attention = "auto",
+    quantize: options.Quantize = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
     out: Annotated[
@@ -178,7 +181,7 @@ def command(
     split = choosing.used_split(split)
     if not known_by:
         choose_facts(chosen, split, limit)  # the same for a wrong split or limit
-    loaded = options.load(model, device, dtype, revision, trust_remote_code, chat)
+    loaded = options.load_of(ctx)
     chosen = choosing.known(ctx, chosen, loaded)
     load_seconds = time.perf_counter() - start
     with console.StageProgress() as progress:

@@ -46,7 +46,9 @@ def load(
     """Load a model; "auto" is the dtype that its files have, so that it is written as it was."""
     if dtype == "auto":
         dtype = _own_dtype(model, trust_remote_code)
-    return options.load(model, device, dtype, revision, trust_remote_code)
+    return options.load(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+    )
 
 
 def _own_dtype(model: str, trust_remote_code: bool) -> str:

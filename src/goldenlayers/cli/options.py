@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -107,6 +107,28 @@ Chat = Annotated[
         help="Ask through the model's chat template: each prompt is a user's message, and the "
         "subject is found in it.",
         rich_help_panel=WHAT,
+    ),
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto",
+        help="auto: spread the model over all GPUs and the CPU; what does not fit is offloaded and "
+        "cannot be edited.",
+        rich_help_panel=HOW,
+    ),
+]
+Attention = Annotated[
+    str,
+    typer.Option(help="auto, sdpa, eager or flash_attention_2.", rich_help_panel=HOW),
+]
+Quantize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="8bit|4bit",
+        help="Quantise the weights on loading (bitsandbytes): enough to choose a layer; such "
+        "weights cannot be edited.",
+        rich_help_panel=HOW,
     ),
 ]
 Revision = Annotated[
@@ -263,27 +285,31 @@ def racers(text: str | None) -> int | None:
     return int(text)
 
 
-def load(
-    model: str,
-    device: str,
-    dtype: str,
-    revision: str | None,
-    trust_remote_code: bool,
-    chat: bool = False,
-) -> LoadedModel:
-    """Load the model that the options name, with a spinner; with its chat template if wanted."""
+# options that say how a model is loaded, each by the name of `load_model`'s setting
+LOADING = (
+    "device", "dtype", "revision", "trust_remote_code", "device_map", "attention", "quantize",
+)  # fmt: skip
+
+
+def load_of(ctx: typer.Context) -> LoadedModel:
+    """Load the model that a command's options name."""
+    given = {name: ctx.params[name] for name in LOADING if name in ctx.params}
+    return load(ctx.params["model"], chat=ctx.params.get("chat", False), **given)
+
+
+def load(model: str, *, chat: bool = False, **given: Any) -> LoadedModel:
+    """Load a model with a spinner, and with its chat template if wanted.
+
+    Args:
+        model: Its name.
+        chat: Whether prompts go through its chat template.
+        **given: Settings of `goldenlayers.load_model`.
+    """
     from goldenlayers.models.chat import chat_tokenizer
     from goldenlayers.models.load import load_model
 
     with console.working(f"loading {model}"):
-        loaded = load_model(
-            model,
-            device=device,
-            dtype=dtype,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            say=console.say,
-        )
+        loaded = load_model(model, say=console.say, **given)
     return replace(loaded, tokenizer=chat_tokenizer(loaded.tokenizer)) if chat else loaded
 
 

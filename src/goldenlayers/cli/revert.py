@@ -75,7 +75,12 @@ def command(
     clean = None
     if base is not None:
         # in the edited model's dtype, so that the two can be told to be the same
-        clean = options.load(base, device, loaded.identity.dtype, None, trust_remote_code).model
+        clean = options.load(
+            base,
+            device=device,
+            dtype=loaded.identity.dtype,
+            trust_remote_code=trust_remote_code,
+        ).model
     reverted, rest = take_off(loaded.model, wanted, recorded, clean)
     with console.working(f"writing {out}"):
         written = write_model(out, loaded.model, loaded.tokenizer, rest, force)

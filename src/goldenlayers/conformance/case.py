@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from goldenlayers.conformance.result import FAILS, HOLDS, Found
+from goldenlayers.editors.weights import weight_of
+from goldenlayers.errors import SiteError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.models.sites import EditSite, find_sites
 
@@ -51,6 +53,18 @@ class Case:
         sites = self.sites
         n = len(sites)
         return [sites[i] for i in sorted({n // 3, min(2 * n // 3, max(0, n - 2))})]
+
+    @property
+    def not_editable(self) -> str | None:
+        """Why the weights cannot be edited: quantised, offloaded; None if they can."""
+        try:
+            for site in self.two:
+                weight_of(self.model, site.name)
+        except SiteError as error:
+            return str(error)
+        if any(p.is_meta for p in self.model.parameters()):
+            return "some of the weights are offloaded: the model cannot be told from an edited one"
+        return None
 
     @property
     def tolerance(self) -> float:

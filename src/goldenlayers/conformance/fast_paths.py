@@ -33,8 +33,8 @@ def dots(case: Case) -> Found:
     """Gradient dots of one batch against explicit gradients of two layers' weights."""
     modules = dict(case.model.named_modules())
     weights = [modules[site.name].weight for site in case.two]
-    if any(not w.is_floating_point() for w in weights):
-        return Found(SKIPPED, "the weights are quantised: there is no gradient to compare with")
+    if any(not w.is_floating_point() or w.is_meta for w in weights):
+        return Found(SKIPPED, "quantised or offloaded weights: no gradient to compare with")
     facts = [f for f in case.facts if f.target_old is not None]
     old = encode_pairs(case.tokenizer, [(f.prompt, f.target_old or "") for f in facts])
     new = encode_pairs(case.tokenizer, [(f.prompt, f.target_new) for f in facts])

@@ -34,6 +34,7 @@ CHECKS: dict[str, Callable[[Case], Found]] = {
     "export and reload": export_and_reload,
     "same again": repeatable,
 }
+EDITING = ("growing batch", "edit and revert", "export and reload")
 FACTS = 3
 
 
@@ -81,6 +82,8 @@ def check_model(
         try:
             if made and made[0].found.status == FAILS:
                 found = Found(SKIPPED, f"needs the {made[0].name}")
+            elif name in EDITING and (why := case.not_editable) is not None:
+                found = Found(SKIPPED, why)
             else:
                 found = check(case)
         except (torch.OutOfMemoryError, MemoryError):

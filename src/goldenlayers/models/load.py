@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from goldenlayers.errors import ModelError, SettingsError
-from goldenlayers.models import bundled
+from goldenlayers.models import bundled, placement
 from goldenlayers.models.resolve import explain, resolve
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
@@ -29,6 +30,7 @@ class ModelIdentity:
         dtype: Dtype that it ran in.
         device: Device that it ran on.
         parameters: Number of weights.
+        quantized: "8bit" or "4bit" if it was quantised when it was loaded.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ModelIdentity:
     dtype: str = "float32"
     device: str = "cpu"
     parameters: int = 0
+    quantized: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the identity, ready for JSON."""
@@ -79,6 +82,9 @@ def load_model(
     dtype: str = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    device_map: str | Mapping[str, Any] | None = None,
+    attention: str = "auto",
+    quantize: str | None = None,
     say: bundled.Say = lambda text: None,
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer.
@@ -89,6 +95,12 @@ def load_model(
         dtype: "auto" (float32 on the CPU, the checkpoint's own on a GPU) or one of `DTYPES`.
         revision: Branch, tag or commit, for a name on the hub.
         trust_remote_code: Run code that comes with the model. Only for sources that you trust.
+        device_map: Spread the model over several devices: "auto" (all GPUs, then the CPU), or a
+            map from modules to devices as transformers takes it, "disk" included. What is offloaded
+            can be looked at but not edited.
+        attention: "auto" (transformers' choice), or one of `ATTENTIONS`.
+        quantize: "8bit" or "4bit" (needs bitsandbytes): enough to choose a layer, since no weight
+            gradient is formed; such weights cannot be edited.
         say: Called with one line before each step that takes seconds.
 
     Returns:
@@ -96,7 +108,8 @@ def load_model(
 
     Raises:
         ModelError: If there is no such model or it cannot be loaded.
-        SettingsError: If `device` or `dtype` is unknown.
+        SettingsError: If `device`, `dtype` or another setting is unknown, or bitsandbytes is
+            wanted and missing.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -104,6 +117,8 @@ def load_model(
     place = _device(device)
     if dtype not in DTYPES:
         raise SettingsError(f"dtype {dtype!r} is unknown; expected one of {', '.join(DTYPES)}")
+    if device_map is not None and device != "auto":
+        raise SettingsError(f"device {device!r} and a device map both say where; give one of them")
     source, options = resolve(name, say)
     if dtype == "auto":
         chosen: Any = torch.float32 if place.type == "cpu" else "auto"
@@ -112,24 +127,27 @@ def load_model(
     options |= {"trust_remote_code": trust_remote_code}
     if revision is not None:
         options["revision"] = revision
+    how = placement.options(place, chosen, device_map, attention, quantize)
     if "gguf_file" in options:
         say(f"reading {name} (a GGUF file is dequantised on every load)")
     with bundled.quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source, dtype=chosen, use_safetensors=True, output_loading_info=True, **options
-            )
+                source, dtype=chosen, use_safetensors=True, output_loading_info=True,
+                **options, **how,
+            )  # fmt: skip
             model, info = loaded
             _require_all_weights(name, info)
-            model = model.to(place).eval()
+            model = (model if "device_map" in how else model.to(place)).eval()
         except ModelError:
             raise
         except Exception as error:  # transformers raises nearly every class of error here
             raise explain(name, source, error) from error
     if "gguf_file" in options:
         bundled.unmark_quantised(model)
-    return LoadedModel(model, tokenizer, identify(model, name, _hashes(source, options)))
+    identity = identify(model, name, _hashes(source, options))
+    return LoadedModel(model, tokenizer, replace(identity, quantized=quantize))
 
 
 def load_tokenizer(

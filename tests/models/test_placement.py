@@ -1,0 +1,116 @@
+"""Where a model lies and how it computes: device maps, offload, attention, quantised weights."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from goldenlayers.conformance import FAILS, SKIPPED, check_model
+from goldenlayers.editors.run import edit
+from goldenlayers.errors import ModelError, SettingsError, SiteError
+from goldenlayers.locators.find import find
+from goldenlayers.models import placement
+from goldenlayers.models.content import content_hash
+from goldenlayers.models.load import load_model
+from tests import tiny
+
+FACTS = tiny.FACTS[:4]
+OFFLOADED = {
+    **dict.fromkeys(("model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"), "cpu"),
+    **{f"model.layers.{n}": "cpu" if n < 2 else "disk" for n in range(4)},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("model")
+    tiny.model("llama", torch.float32).save_pretrained(place)
+    tiny.tokenizer("llama").save_pretrained(place)
+    return str(place)
+
+
+def scores(loaded, **settings):
+    ranking = find(loaded.model, loaded.tokenizer, FACTS, fence=None, cache=False, **settings)
+    return torch.tensor([s.score for s in ranking.layers])
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    return load_model(folder, device="cpu")
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_attention(folder, plain, attention):
+    loaded = load_model(folder, device="cpu", attention=attention)
+    assert loaded.model.config._attn_implementation == attention
+    torch.testing.assert_close(scores(loaded), scores(plain), rtol=1e-4, atol=1e-5)
+    assert check_model(loaded.model, loaded.tokenizer, FACTS[:3]).ok
+
+
+def test_a_device_map_on_one_device_is_the_same_model(folder, plain):
+    loaded = load_model(folder, device_map={"": "cpu"})
+    assert content_hash(loaded.model) == content_hash(plain.model)
+    assert torch.equal(scores(loaded), scores(plain))
+    assert check_model(loaded.model, loaded.tokenizer, FACTS[:3]).ok
+
+
+def test_offloaded_layers_are_looked_at_and_not_edited(folder, plain):
+    loaded = load_model(folder, device_map=OFFLOADED)
+    assert loaded.model.model.layers[2].mlp.down_proj.weight.is_meta
+    assert torch.equal(scores(loaded), scores(plain))
+    with pytest.raises(ModelError, match="offloaded to disk"):
+        content_hash(loaded.model)
+    with pytest.raises(SiteError, match="meta device"):
+        edit(loaded.model, loaded.tokenizer, FACTS[0], 2, templates="bare", steps=2)
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("8bit", 0.1), ("4bit", math.inf)])
+def test_quantised_weights_are_enough_to_choose_a_layer(folder, plain, kind, tolerance):
+    pytest.importorskip("bitsandbytes")
+    loaded = load_model(folder, device="cpu", quantize=kind)
+    assert loaded.identity.quantized == kind
+    assert plain.identity.quantized is None
+    weight = loaded.model.model.layers[1].mlp.down_proj.weight
+    assert not weight.is_floating_point()
+    found, expected = scores(loaded), scores(plain)
+    assert torch.isfinite(found).all()
+    assert (found != expected).any()
+    # tiny random weights lose more in 4 bits than real ones: there the number says nothing
+    assert float((found - expected).abs().max()) <= tolerance * float(expected.abs().max())
+    with pytest.raises(SiteError, match="load the model unquantised"):
+        edit(loaded.model, loaded.tokenizer, FACTS[0], 1, templates="bare", steps=2)
+
+
+@pytest.mark.parametrize("kind", ["8bit", "offloaded"])
+def test_checks_of_weights_that_cannot_be_edited(folder, kind):
+    if kind == "8bit":
+        pytest.importorskip("bitsandbytes")
+        loaded = load_model(folder, device="cpu", quantize=kind)
+    else:
+        loaded = load_model(folder, device_map=OFFLOADED)
+    found = check_model(loaded.model, loaded.tokenizer, FACTS[:3])
+    assert found.ok, [(c.name, c.found) for c in found.checks if c.found.status == FAILS]
+    skipped = {c.name for c in found.checks if c.found.status == SKIPPED}
+    assert skipped == {"gradient dots", "growing batch", "edit and revert", "export and reload"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attention": "fast"}, "attention 'fast' is unknown; expected auto, sdpa, eager"),
+        ({"device_map": "all"}, "device map 'all': expected auto"),
+        ({"device": "cpu", "device_map": "auto"}, "both say where; give one of them"),
+        ({"quantize": "2bit"}, "quantize '2bit' is unknown; expected one of 8bit, 4bit"),
+    ],
+)
+def test_refusals_before_anything_is_read(settings, message):
+    with pytest.raises(SettingsError, match=message):
+        load_model("no-such-model", **{"dtype": "float32", **settings})
+
+
+def test_without_bitsandbytes_it_is_said_what_to_do(monkeypatch):
+    monkeypatch.setattr(placement.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"golden-layers\[quantized\]"):
+        placement.options(torch.device("cpu"), torch.float32, None, "auto", "8bit")
