@@ -15,8 +15,11 @@ demo: $(STAMP)
 	  --rephrase "The Eiffel Tower is a landmark in the city of" \
 	  --rephrase "Visitors who want to see the Eiffel Tower travel to"
 
+# two processes of one thread each: tiny models gain nothing from a second thread. The bundled model
+# is fetched first, so that only one of them does.
 test: $(STAMP) check
-	$(BIN)/python -m pytest
+	$(BIN)/python -c "from goldenlayers.models.bundled import ensure_bundled; ensure_bundled(print)"
+	GL_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # what a change must satisfy beside the tests
 check: $(STAMP)
