@@ -59,6 +59,12 @@ MODELS: dict[str, tuple[Callable[[], torch.nn.Module], str]] = {
         lambda: tf.CodeGenForCausalLM(tf.CodeGenConfig(n_ctx=128, rotary_dim=8, **GPT2_LIKE)),
         "byte_level_bpe",
     ),
+    "mamba": (
+        lambda: tf.MambaForCausalLM(
+            tf.MambaConfig(hidden_size=32, num_hidden_layers=4, vocab_size=tiny.V, state_size=8)
+        ),
+        "byte_level_bpe",
+    ),
     "mpt": (
         lambda: tf.MptForCausalLM(
             tf.MptConfig(

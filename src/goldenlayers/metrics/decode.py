@@ -18,6 +18,7 @@ from torch import Tensor
 from goldenlayers.models.sites import text_config
 from goldenlayers.models.text import require_vocabulary
 from goldenlayers.passes.answer_logits import answer_logits
+from goldenlayers.passes.next_input import next_input
 
 MAX_BATCH_TOKENS = 4096
 
@@ -165,9 +166,8 @@ def _continue(
         with answer_logits(model, rows, last) as gathered:
             output = model(input_ids=ids, past_key_values=cache, use_cache=True, **extra)
         logits = gathered.pick(output.logits)  # (B, V)
-        cache = output.past_key_values
         tokens = choose(group, logits)
         for row, token in zip(out, tokens, strict=True):
             row.append(token)
-        ids = torch.tensor(tokens, device=device).unsqueeze(1)  # (B, 1)
+        ids, cache = next_input(output, ids, tokens)
     return out

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from goldenlayers.passes.answer_logits import answer_logits
+from goldenlayers.passes.next_input import next_input
 
 MAX_BATCH_TOKENS = 2048
 
@@ -107,14 +108,13 @@ def _continue(
         with answer_logits(model, rows, last) as gathered:
             output = model(input_ids=ids, past_key_values=cache, use_cache=True)
         logits = gathered.pick(output.logits)  # (B, V)
-        cache = output.past_key_values
         if step == 0 and keep is not None:
             tokens = [keep.first(row) for row in logits]
         else:
             tokens = logits.argmax(-1).tolist()
         for row, token in zip(out, tokens, strict=True):
             row.append(token)
-        ids = torch.tensor(tokens, device=device).unsqueeze(1)  # (B, 1)
+        ids, cache = next_input(output, ids, tokens)
     return out
 
 

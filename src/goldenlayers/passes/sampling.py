@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from goldenlayers.passes.answer_logits import answer_logits
+from goldenlayers.passes.next_input import next_input
 
 MAX_ROWS = 32
 
@@ -95,9 +96,8 @@ def _write(
         with answer_logits(model, rows, last) as gathered:
             output = model(input_ids=ids, past_key_values=cache, use_cache=True)
         logits = gathered.pick(output.logits).float().cpu()  # (B, V)
-        cache = output.past_key_values
         tokens = [draw(row) for draw, row in zip(draws, logits, strict=True)]
         for row, token in zip(out, tokens, strict=True):
             row.append(token)
-        ids = torch.tensor(tokens, device=device).unsqueeze(1)  # (B, 1)
+        ids, cache = next_input(output, ids, tokens)
     return out
