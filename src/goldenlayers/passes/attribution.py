@@ -23,13 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from goldenlayers.passes.answer_logits import answer_logits
+from goldenlayers.passes.families import by_row, like
 from goldenlayers.passes.restoring import (
     Restorable,
     Restoration,
     TracedRow,
     corrupted,
-    output_like,
-    output_of,
 )
 from goldenlayers.passes.tracing import Floats
 
@@ -74,17 +73,17 @@ def attribute(
 
     def after_forward(name: str, module: nn.Module, args: Any, output: Any) -> Any:
         raw = output[0] if isinstance(output, tuple) else output
-        outputs[name] = output_of(raw, rows).detach().clone()
+        outputs[name] = by_row(raw, rows).detach().clone()
         if not raw.requires_grad:
             # All weights are frozen: the graph begins here, at the first module that is asked for.
             # The clone lets in-place additions pass (Falcon's).
             anchors.append(raw.detach().requires_grad_())
             raw = anchors[-1].clone()
         raw.register_hook(partial(after_backward, name))
-        return output_like(raw, output) if isinstance(output, tuple) else raw
+        return like(raw, output) if isinstance(output, tuple) else raw
 
     def after_backward(name: str, gradient: Tensor) -> None:
-        gradients[name] = output_of(gradient, rows)
+        gradients[name] = by_row(gradient, rows)
 
     ids = torch.tensor([row.ids] * rows, device=model.device)  # (1 + draws, T)
     at = torch.arange(rows, device=model.device), torch.full_like(ids[:, 0], T - 1)

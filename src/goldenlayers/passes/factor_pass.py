@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from goldenlayers.errors import ModelError
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.batches import Batch
+from goldenlayers.passes.families import by_row
 
 # What is kept of a map's inputs (R, T, d_in) until the backward pass comes.
 Keep = Callable[[Tensor], Tensor]
@@ -43,7 +44,7 @@ def factor_pass(
     Raises:
         ModelError: If a linear map runs twice in one pass: its gradient would have cross terms.
     """
-    R, T = batch.input_ids.shape
+    R = len(batch.input_ids)
     ran: set[nn.Module] = set()
     anchors: list[Tensor] = []
 
@@ -56,7 +57,7 @@ def factor_pass(
                 "(shared weights or recomputation); its gradient is not a product of one run"
             )
         ran.add(module)
-        kept = keep(args[0].detach().reshape(R, T, -1))  # OPT sends (R*T, d_in)
+        kept = keep(by_row(args[0].detach(), R))  # (R, T, d_in)
         if not output.requires_grad:
             # All weights are frozen, so the graph begins here, at the first map of interest:
             # nothing below it is kept or differentiated. The clone lets in-place additions pass.
@@ -66,7 +67,7 @@ def factor_pass(
         return output
 
     def after_backward(layer: int, kept: Tensor, grad: Tensor) -> None:
-        meet(layer, kept, grad.reshape(R, T, -1))
+        meet(layer, kept, by_row(grad, R))
 
     extra = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
     extra = {name: value for name, value in extra.items() if value is not None}

@@ -26,6 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from goldenlayers.passes.families import by_row, like
+
 # Changes what a module gives: called with its input (n, T, d_in) and output (n, T, d_out), of the
 # n rows of one group alone; returns the new output.
 Change = Callable[[Tensor, Tensor], Tensor]
@@ -78,15 +80,14 @@ def growing(
         given = args[0] if args else kwargs["hidden_states"]
         out = output[0] if isinstance(output, tuple) else output
         T = groups[0].state.shape[1]
-        n = out.numel() // (T * out.shape[-1])  # OPT's site sees (n * T, d)
+        n = out.numel() // (T * out.shape[-1])
         there = sizes[: _count(sizes, n)]
-        inputs = given.reshape(n, T, -1).split(there)
-        parts = list(out.reshape(n, T, -1).split(there))
+        inputs = by_row(given, n).split(there)
+        parts = list(by_row(out, n).split(there))
         for g, (x, part) in enumerate(zip(inputs, parts, strict=True)):
             if name in groups[g].changes:
                 parts[g] = groups[g].changes[name](x, part)
-        changed = torch.cat(parts).reshape(out.shape)
-        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+        return like(torch.cat(parts), output)
 
     with ExitStack() as stack:
         for layer, block in enumerate(blocks):

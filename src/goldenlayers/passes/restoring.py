@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from goldenlayers.models.landmarks import find_landmarks
 from goldenlayers.models.sites import EditSite
+from goldenlayers.passes.families import by_row, like
 
 KINDS = ("mlp", "attention", "state")
 
@@ -164,19 +165,6 @@ def corrupted(model: Any, row: TracedRow, noise: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def output_of(output: Any, rows: int) -> Tensor:
-    """Return what a module gave as (rows, T, d): OPT's sites give (rows * T, d), others tuples."""
-    out: Tensor = output[0] if isinstance(output, tuple) else output
-    return out.reshape(rows, -1, out.shape[-1])
-
-
-def output_like(new: Tensor, output: Any) -> Any:
-    """Return (rows, T, d) in the form in which the module gave it."""
-    if isinstance(output, tuple):
-        return (new.reshape(output[0].shape), *output[1:])
-    return new.reshape(output.shape)
-
-
 @contextmanager
 def recorded(
     model: Any, names: Sequence[str], rows: int, start: int
@@ -185,7 +173,7 @@ def recorded(
     seen: dict[str, Tensor] = {}
 
     def keep(name: str, module: nn.Module, args: Any, output: Any) -> None:
-        seen[name] = output_of(output, rows)[0, start:].clone()  # Falcon adds to it in place
+        seen[name] = by_row(output, rows)[0, start:].clone()  # Falcon adds to it in place
 
     with ExitStack() as stack:
         for name in names:
@@ -199,9 +187,9 @@ def restored(model: Any, names: Sequence[str], rows: int, position: int) -> Iter
     """While open, modules give all rows at one position what they give the first, clean one."""
 
     def restore(module: nn.Module, args: Any, output: Any) -> Any:
-        out = output_of(output, rows).clone()
+        out = by_row(output, rows).clone()
         out[1:, position] = out[0, position]
-        return output_like(out, output)
+        return like(out, output)
 
     with ExitStack() as stack:
         for name in names:

@@ -14,6 +14,7 @@ from transformers import cache_utils
 from goldenlayers.models.sites import EditSite
 from goldenlayers.models.subject import SubjectRow
 from goldenlayers.passes.answer_logits import answer_logits
+from goldenlayers.passes.families import by_row
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,16 @@ def clean_pass(
         keep_cache: Whether keys and values are kept.
     """
     ids = padded([r.ids for r in rows], model.device)  # (R, T)
-    R, T = ids.shape
+    R = len(ids)
     row = torch.arange(R, device=model.device)
     at = torch.tensor([r.subject for r in rows], device=model.device)
     seen: dict[tuple[str, int], Tensor] = {}
     tuples: list[int | None] = []
 
     def at_site(g: int, module: nn.Module, args: Any, output: Tensor) -> None:
-        # picked, not viewed: Falcon adds to the output in place; OPT sends (R*T, d)
-        seen["keys", g] = args[0].reshape(R, T, -1)[row, at]  # (R, d_in)
-        seen["outputs", g] = output.reshape(R, T, -1)[row, at]  # (R, d_out)
+        # picked, not viewed: it may be added to in place
+        seen["keys", g] = by_row(args[0], R)[row, at]  # (R, d_in)
+        seen["outputs", g] = by_row(output, R)[row, at]  # (R, d_out)
 
     def at_entry(g: int, module: nn.Module, args: Any, kwargs: Any) -> None:
         seen["inputs", g] = args[0] if args else kwargs["hidden_states"]  # (R, T, d)

@@ -14,6 +14,7 @@ from torch import Tensor
 from goldenlayers.models.sites import EditSite
 from goldenlayers.models.subject import SubjectRow
 from goldenlayers.passes.answer_logits import answer_logits
+from goldenlayers.passes.families import by_row, like
 from goldenlayers.passes.rows import Reads, clean_pass, padded
 
 
@@ -42,9 +43,9 @@ class WholeRows:
         where = torch.nn.functional.one_hot(self._at, T).bool().unsqueeze(-1)  # (R, T, 1)
 
         def add(module: Any, args: Any, output: Tensor) -> Tensor:
-            out = output.reshape(R, T, -1)
+            out = by_row(output, R)
             changed = torch.where(where.to(out.device), out + delta.to(out), out)
-            return changed.reshape(output.shape)
+            return torch.as_tensor(like(changed, output))
 
         handle = self._model.get_submodule(site.name).register_forward_hook(add)
         try:
