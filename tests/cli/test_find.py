@@ -25,7 +25,17 @@ from tests.facts.records import EXAMPLES
 
 LAYER = ["layer", "score", "rank", "inside_fences", "side", "reached"]
 LAYER += ["mean_cosine", "old_norm", "new_norm", "stability", "more"]
-MODEL = ["name", "title", "architecture", "revision", "files", "dtype", "device", "parameters"]
+MODEL = [
+    "name",
+    "title",
+    "architecture",
+    "revision",
+    "files",
+    "dtype",
+    "device",
+    "parameters",
+    "quantized",
+]
 FILES = ["fact_scores.csv", "ranking.json", "scores.png"]
 
 
