@@ -327,3 +327,17 @@ def test_tokens_of_a_model(cli, gpt2, write_facts, tmp_path):
 def test_refusals(cli, published, options, why):
     found = cli("facts", published, *options).message
     assert found.startswith(why.replace("PATH", str(published)))
+
+
+def test_no_fact_that_is_left_is_an_error_after_all_is_listed(cli, tmp_path):
+    path = tmp_path / "facts.json"
+    path.write_text(
+        json.dumps([{"subject": "A", "prompt": "B", "target_new": "C", "locality": {}}])
+    )
+    found = cli("facts", path)
+    assert found.status == 2
+    assert "set aside line 1, record 0: the subject 'A' is not in the prompt 'B'" in found.out
+    assert f"error: {path}: no facts in it; all 1 records are set aside" in found.err
+    found = cli("facts", path, "--json")
+    assert found.status == 2
+    assert json.loads(found.out)["facts"] == 0

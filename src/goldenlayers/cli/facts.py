@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from goldenlayers.cli import choosing, console, options
-from goldenlayers.errors import SettingsError
+from goldenlayers.errors import FactError, SettingsError
 
 if TYPE_CHECKING:
     from goldenlayers.facts import FactSet, Note
@@ -138,9 +138,10 @@ def command(
         }
     if as_json:
         typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
+        _require_facts(told)
         return
     for name in ("source", "sha256"):  # not in the table: they may be wider than the terminal
-        console.line(f"[bold]{name}[/]  {escape(str(told[name]))}")
+        console.line(f"[bold]{name}[/]  {escape(str(told[name] or 'none: it is no file'))}")
     console.out.print(facts_table(told), highlight=False)
     if counting is not None:
         console.table(lengths_table(counting.to_dict(), str(model)))
@@ -148,8 +149,17 @@ def command(
         console.line(text)
     if known is not None and asked is not None:
         _show_known(known, asked)
+    _require_facts(told)
     if convert is not None:
         console.line(f"[dim]written[/] {escape(str(convert))}: {told['facts']} facts")
+
+
+def _require_facts(told: dict[str, Any]) -> None:
+    """End with an error, after what was set aside has been listed, if no fact is left."""
+    if not told["facts"]:
+        bad = len(told["bad_records"])
+        why = f"; all {bad} records are set aside" if bad else ""
+        raise FactError(f"{told['source']}: no facts in it{why}")
 
 
 def _lengths(model: str, chat: bool) -> Lengths:
