@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from goldenlayers.cli import choosing, console, editing, options
+from goldenlayers.cli import choosing, console, editing, loading, options
 
 
 def command(
@@ -68,7 +68,7 @@ def command(
         from goldenlayers.report.conformance_table import conformance_lines, conformance_table
 
     chosen = [f for f in choosing.read(ctx) if f.target_old is not None][:FACTS]
-    loaded = options.load_of(ctx)
+    loaded = loading.load_of(ctx)
     with console.StageProgress() as progress:
         found = check_model(
             loaded.model,

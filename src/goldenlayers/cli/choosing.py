@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from goldenlayers.cli import console, options
+from goldenlayers.cli import console, loading
 from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def known(ctx: typer.Context, facts: FactSet, loaded: LoadedModel | None) -> Fac
 
 def load(name: str, chat: bool) -> LoadedModel:
     """Load a model to ask, as it comes; with its chat template if wanted."""
-    return options.load(name, chat=chat)
+    return loading.load(name, chat=chat)
 
 
 def share(split: str | None) -> float | None:

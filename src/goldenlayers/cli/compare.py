@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from goldenlayers.cli import choosing, console, editing, options
+from goldenlayers.cli import choosing, console, editing, loading, options
 
 HOW = "What is compared"
 
@@ -146,7 +146,7 @@ def command(
     }  # fmt: skip
     known = {setting for name in names for setting in own_settings(name)}
     chosen = choosing.read(ctx)
-    loaded = options.load_of(ctx)
+    loaded = loading.load_of(ctx)
     chosen = choosing.known(ctx, chosen, loaded)
     with console.StageProgress() as progress:
         found = compare(

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from goldenlayers.cli import console, options
+from goldenlayers.cli import console, loading, options
 from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def command(
         from goldenlayers.covariance.texts import text_source
 
     text_source(text, seed).identity()  # a wrong name must not wait for the model to load
-    loaded = options.load(
+    loaded = loading.load(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
     )
 

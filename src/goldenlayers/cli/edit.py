@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goldenlayers.cli import choosing, console, editing, options
+from goldenlayers.cli import choosing, console, editing, loading, options
 from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def command(
     source = _facts(ctx, facts, subject, prompt, new, rephrase or [])
     if not known_by:
         chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
-    loaded = options.load_of(ctx)
+    loaded = loading.load_of(ctx)
     source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
     pair = loaded.model, loaded.tokenizer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from goldenlayers.cli import choosing, console, editing, evaluation_results, options
+from goldenlayers.cli import choosing, console, editing, evaluation_results, loading, options
 from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def command(
     source = choosing.read(ctx)
     if not known_by:
         chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
-    loaded = options.load_of(ctx)
+    loaded = loading.load_of(ctx)
     source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
     with console.StageProgress() as progress:

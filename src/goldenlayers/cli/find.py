@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goldenlayers.cli import choosing, console, of_method, options
+from goldenlayers.cli import choosing, console, loading, of_method, options
 from goldenlayers.errors import SettingsError
 
 HOW = "How the layer is chosen"
@@ -181,7 +181,7 @@ def command(
     split = choosing.used_split(split)
     if not known_by:
         choose_facts(chosen, split, limit)  # the same for a wrong split or limit
-    loaded = options.load_of(ctx)
+    loaded = loading.load_of(ctx)
     chosen = choosing.known(ctx, chosen, loaded)
     load_seconds = time.perf_counter() - start
     with console.StageProgress() as progress:

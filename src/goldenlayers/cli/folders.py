@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldenlayers.cli import console, options
+from goldenlayers.cli import console, loading, options
 
 if TYPE_CHECKING:
     from goldenlayers.models.load import LoadedModel
@@ -46,7 +46,7 @@ def load(
     """Load a model; "auto" is the dtype that its files have, so that it is written as it was."""
     if dtype == "auto":
         dtype = _own_dtype(model, trust_remote_code)
-    return options.load(
+    return loading.load(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
     )
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from goldenlayers.cli import console
 from goldenlayers.errors import SettingsError
-
-if TYPE_CHECKING:
-    from goldenlayers.models.load import LoadedModel
 
 WHAT, HOW, RESULT = "What", "How", "Result"
 
@@ -283,34 +278,6 @@ def racers(text: str | None) -> int | None:
     if not text.strip().isdecimal() or int(text) < 2:
         raise SettingsError(f"--race {text!r}: expected a number of layers, 2 or more, or all")
     return int(text)
-
-
-# options that say how a model is loaded, each by the name of `load_model`'s setting
-LOADING = (
-    "device", "dtype", "revision", "trust_remote_code", "device_map", "attention", "quantize",
-)  # fmt: skip
-
-
-def load_of(ctx: typer.Context) -> LoadedModel:
-    """Load the model that a command's options name."""
-    given = {name: ctx.params[name] for name in LOADING if name in ctx.params}
-    return load(ctx.params["model"], chat=ctx.params.get("chat", False), **given)
-
-
-def load(model: str, *, chat: bool = False, **given: Any) -> LoadedModel:
-    """Load a model with a spinner, and with its chat template if wanted.
-
-    Args:
-        model: Its name.
-        chat: Whether prompts go through its chat template.
-        **given: Settings of `goldenlayers.load_model`.
-    """
-    from goldenlayers.models.chat import chat_tokenizer
-    from goldenlayers.models.load import load_model
-
-    with console.working(f"loading {model}"):
-        loaded = load_model(model, say=console.say, **given)
-    return replace(loaded, tokenizer=chat_tokenizer(loaded.tokenizer)) if chat else loaded
 
 
 def check_out(out: Path) -> None:

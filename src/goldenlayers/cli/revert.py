@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from goldenlayers.cli import console, folders, options
+from goldenlayers.cli import console, folders, loading, options
 from goldenlayers.errors import EditError
 
 
@@ -75,7 +75,7 @@ def command(
     clean = None
     if base is not None:
         # in the edited model's dtype, so that the two can be told to be the same
-        clean = options.load(
+        clean = loading.load(
             base,
             device=device,
             dtype=loaded.identity.dtype,
