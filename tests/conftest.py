@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +21,25 @@ def _own_old_answers(tmp_path_factory, monkeypatch):
 
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setattr(old_answers, "cache_dir", lambda: folder)
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Return a function that makes a folder read-only, for root too, whom no mode stops."""
+
+    def refuse(folder):
+        folder.chmod(0o555)
+        for name in ("mkstemp", "mkdtemp"):
+            real = getattr(tempfile, name)
+
+            def made(*args, real=real, **options):
+                if Path(options.get("dir", "/")).resolve() == folder.resolve():
+                    raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+                return real(*args, **options)
+
+            monkeypatch.setattr(tempfile, name, made)
+
+    return refuse
 
 
 @pytest.fixture(scope="session")

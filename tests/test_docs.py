@@ -12,6 +12,8 @@ import pytest
 from goldenlayers.report.comparison_table import interval, points
 from goldenlayers.study.comparison import FORMAT
 from goldenlayers.study.judge import Regret
+from tests import tiny
+from tests.conformance import families
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -65,3 +67,9 @@ def test_the_golden_layer_and_the_ceiling_are_told(comparison, page):
     told = f"Layer {comparison['golden']} is golden with {100 * score:.1f} ± {100 * error:.1f}"
     assert told in page
     assert f"the mean would be {100 * comparison['ceiling']:.1f}" in page
+
+
+def test_the_families_are_counted():
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"the tests do so for (\d+) families and variants", text)
+    assert int(told) == len(tiny.MODELS) + len(families.MODELS)

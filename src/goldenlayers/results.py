@@ -81,6 +81,12 @@ def require_own(file: Path, format: str) -> None:
         )
 
 
+def write_json(path: Path, data: Any) -> None:
+    """Write strict JSON, a line per value."""
+    text = json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def strict(value: Any) -> Any:
     """Return a value as strict JSON holds it: numbers that are not finite become null."""
     if isinstance(value, Mapping):

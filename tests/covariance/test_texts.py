@@ -149,7 +149,7 @@ class TestHub:
 
     def test_without_the_package(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "datasets", None)
-        with pytest.raises(SettingsError, match="pip install datasets"):
+        with pytest.raises(SettingsError, match=r"golden-layers\[datasets\]"):
             text_source("hub:a/b").identity()
 
 

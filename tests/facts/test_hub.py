@@ -145,7 +145,6 @@ def test_nulls_within():
 
 
 def test_with_the_library_itself(tmp_path):
-    pytest.importorskip("datasets")
     folder = tmp_path / "data"
     folder.mkdir()
     records = [EXAMPLES["counterfact-flat"][0] | {"case_id": i} for i in range(3)]
@@ -154,3 +153,19 @@ def test_with_the_library_itself(tmp_path):
     read = read_facts(f"hub:{folder}")
     (tmp_path / "same.json").write_text(json.dumps(records), encoding="utf-8")
     assert read.facts == read_facts(tmp_path / "same.json").facts
+
+
+def test_columns_of_mixed_types_arrive_as_they_are(tmp_path):
+    # the library turns such columns into JSON text when it streams them
+    record = EXAMPLES["wiki-recent"][0]
+    ways = ("Oslo", ["Oslo", "Kristiania"], [["Oslo"], ["Bergen", "Bjørgvin"]])
+    records = [
+        {**record, "target_new": "Oslo", "portability": {}, "locality": {kind: [probe]}}
+        for kind, way in zip("abc", ways, strict=True)
+        for probe in [{"prompt": f"{record['subject']} lies near", "ground_truth": way}]
+    ]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.jsonl").write_bytes(as_lines(records))
+    (tmp_path / "same.json").write_text(json.dumps(records), encoding="utf-8")
+    assert read_facts(f"hub:{folder}").facts == read_facts(tmp_path / "same.json").facts

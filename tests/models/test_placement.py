@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
@@ -68,7 +69,6 @@ def test_offloaded_layers_are_looked_at_and_not_edited(folder, plain):
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("8bit", 0.1), ("4bit", math.inf)])
 def test_quantised_weights_are_enough_to_choose_a_layer(folder, plain, kind, tolerance):
-    pytest.importorskip("bitsandbytes")
     loaded = load_model(folder, device="cpu", quantize=kind)
     assert loaded.identity.quantized == kind
     assert plain.identity.quantized is None
@@ -83,10 +83,21 @@ def test_quantised_weights_are_enough_to_choose_a_layer(folder, plain, kind, tol
         edit(loaded.model, loaded.tokenizer, FACTS[0], 1, templates="bare", steps=2)
 
 
+@pytest.mark.parametrize("packs", [False, True])
+def test_four_bits_are_not_packed_in_place(folder, packs):
+    # what bitsandbytes does where the processor has AVX512-BF16, whatever this one has
+    loaded = load_model(folder, device="cpu", quantize="4bit")
+    linear = loaded.model.model.layers[1].mlp.down_proj
+    linear.support_avx512bf16_for_cpu = packs
+    before = linear.weight.data.clone()
+    assert torch.isfinite(scores(loaded)).all()
+    assert torch.equal(linear.weight.data, before)
+    assert linear.support_avx512bf16_for_cpu is packs
+
+
 @pytest.mark.parametrize("kind", ["8bit", "offloaded"])
 def test_checks_of_weights_that_cannot_be_edited(folder, kind):
     if kind == "8bit":
-        pytest.importorskip("bitsandbytes")
         loaded = load_model(folder, device="cpu", quantize=kind)
     else:
         loaded = load_model(folder, device_map=OFFLOADED)
@@ -111,6 +122,6 @@ def test_refusals_before_anything_is_read(settings, message):
 
 
 def test_without_bitsandbytes_it_is_said_what_to_do(monkeypatch):
-    monkeypatch.setattr(placement.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(SettingsError, match=r"golden-layers\[quantized\]"):
         placement.options(torch.device("cpu"), torch.float32, None, "auto", "8bit")

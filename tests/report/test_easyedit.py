@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 
 import pytest
 import torch
@@ -436,8 +435,7 @@ def test_a_disk_that_is_full(file, tmp_path, monkeypatch):
     assert (tmp_path / "x.yaml").read_text(encoding="utf-8") == "kept"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
-def test_a_folder_that_is_read_only(file, tmp_path):
-    tmp_path.chmod(0o555)
+def test_a_folder_that_is_read_only(file, tmp_path, read_only):
+    read_only(tmp_path)
     with pytest.raises(ResultError, match="cannot be written: Permission denied"):
         file.save(tmp_path / "x.yaml")

@@ -1,9 +1,10 @@
-"""Keep the small part of a study of the data sets, and print it as the tables of docs/data.md.
+"""Keep the small part of the study of the data sets, and print it as the tables of docs/data.md.
 
     python tools/data_sets/collect.py out/data-sets docs/results/data-sets
 
 Copies of each comparison its JSON and tables, of each LGA ranking the layers (the answers of a
-thousand facts stay where they are), and the transfer; then prints the tables.
+thousand facts stay where they are), and the transfer; then prints the tables. A data set that has
+not been compared yet has a row for LGA alone.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ def collect(out: Path, docs: Path) -> None:
     for name in NAMES:
         place = docs / name
         place.mkdir(parents=True, exist_ok=True)
-        for file in ("layers.csv", "facts.csv"):
-            shutil.copyfile(out / name / file, place / file)
-        comparison = _load(out / name / "comparison.json")
-        settings = comparison["settings"]
-        settings["facts"] = Path(settings["facts"]).name  # where it lay is nobody's business
-        _write(place / "comparison.json", comparison)
+        if (out / name / "comparison.json").is_file():
+            for file in ("layers.csv", "facts.csv"):
+                shutil.copyfile(out / name / file, place / file)
+            comparison = _load(out / name / "comparison.json")
+            settings = comparison["settings"]
+            settings["facts"] = Path(settings["facts"]).name  # where it lay is nobody's business
+            _write(place / "comparison.json", comparison)
         ranking = _load(out / f"{name}-lga" / "ranking.json")
         kept = {key: ranking[key] for key in ("golden", "order", "facts", "settings", "versions")}
         kept["facts"]["source"] = Path(kept["facts"]["source"]).name
@@ -66,6 +68,11 @@ def tables(docs: Path) -> Iterator[str]:
     for method in _load(docs / "transfer.json")["methods"]:
         yield ""
         yield from transfer_table(docs, method)
+
+
+def compared(docs: Path) -> list[str]:
+    """Return the data sets that have been compared."""
+    return [name for name in NAMES if (docs / name / "comparison.json").is_file()]
 
 
 def lga_table(docs: Path) -> Iterator[str]:
@@ -94,7 +101,7 @@ def scores_table(docs: Path) -> Iterator[str]:
         + (" | mean | worst to best layer | each fact at its best |")
     )
     yield "| --- | --: | --: |" + " --: |" * 7
-    for name in NAMES:
+    for name in compared(docs):
         found = _load(docs / name / "comparison.json")
         at = found["layers"].index(found["golden"])
         cells = [_percent(found["test"].get(s), at) for s in scores]
@@ -109,17 +116,18 @@ def scores_table(docs: Path) -> Iterator[str]:
 
 def regret_table(docs: Path) -> Iterator[str]:
     """Yield regret and layer of each method by data set."""
-    found = {name: _load(docs / name / "comparison.json") for name in NAMES}
-    methods = [m["method"] for m in found[NAMES[0]]["methods"]]
-    yield "| method | " + " | ".join(NAMES) + " |"
-    yield "| --- |" + " --- |" * len(NAMES)
+    names = compared(docs)
+    found = {name: _load(docs / name / "comparison.json") for name in names}
+    methods = [m["method"] for m in found[names[0]]["methods"]]
+    yield "| method | " + " | ".join(names) + " |"
+    yield "| --- |" + " --- |" * len(names)
     for method in methods:
         cells = []
-        for name in NAMES:
+        for name in names:
             (result,) = (m for m in found[name]["methods"] if m["method"] == method)
             cells.append(_regret(result))
         yield f"| {method} | " + " | ".join(cells) + " |"
-    floors = [found[name]["floor"] for name in NAMES]
+    floors = [found[name]["floor"] for name in names]
     cells = ["–" if f is None else points(f["mean"]) for f in floors]
     yield "| *oracle floor* | " + " | ".join(cells) + " |"
 

@@ -58,7 +58,9 @@ def main() -> None:
             "--resume", "--out", str(args.out / name),
         )  # fmt: skip
     folders = [args.out / name for name, _ in SETS.values()]
-    golden_layers("transfer", *map(str, folders), "--out", str(args.out / "transfer"))
+    made = [str(folder) for folder in folders if (folder / "comparison.json").is_file()]
+    if len(made) > 1:
+        golden_layers("transfer", *made, "--out", str(args.out / "transfer"))
 
 
 def find_files(folder: Path) -> dict[str, Path]:

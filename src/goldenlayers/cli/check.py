@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from goldenlayers.cli import choosing, console, editing, loading, options
+from goldenlayers.cli import choosing, console, loading, options
 
 
 def command(
@@ -80,14 +78,8 @@ def command(
             progress=progress,
         )
     written = [] if out is None else found.save(out)
-    with editing.told():
-        if as_json:
-            typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=1))
-        to = console.err if as_json else console.out
-        console.table(conformance_table(found), to)
-        for text in conformance_lines(found):
-            console.line(text, to)
-        for path in written:
-            console.line(f"[dim]written[/] {escape(str(path))}", to)
+    console.result(
+        found.to_dict(), [conformance_table(found), *conformance_lines(found)], written, as_json
+    )
     if not found.ok:
         raise typer.Exit(1)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from goldenlayers.cli import choosing, console, editing, loading, options
 
@@ -160,12 +158,6 @@ def command(
         )  # fmt: skip
     with console.working(f"writing {out}"):
         written = found.save(out)
-    with editing.told():
-        if as_json:
-            typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=1))
-        to = console.err if as_json else console.out
-        console.table(comparison_table(found), to)
-        for text in comparison_lines(found):
-            console.line(text, to)
-        for path in written:
-            console.line(f"[dim]written[/] {escape(str(path))}", to)
+    console.result(
+        found.to_dict(), [comparison_table(found), *comparison_lines(found)], written, as_json
+    )

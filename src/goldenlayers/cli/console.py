@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
@@ -41,6 +45,35 @@ def table(made: Table, console: Console = out) -> None:
         console.print(made)
     else:
         Console(file=console.file, width=needed, emoji=False).print(made, soft_wrap=True)
+
+
+def result(
+    data: Mapping[str, Any],
+    shown: Iterable[Table | str],
+    written: Iterable[Path],
+    as_json: bool,
+) -> None:
+    """Show a result that is on disk already, so Ctrl-C must not say that nothing was written.
+
+    Args:
+        data: The result for machines, printed to standard output if `as_json`.
+        shown: Tables, and lines of markup, for a person; on standard error if `as_json`.
+        written: The files.
+        as_json: Whether JSON is wanted.
+    """
+    to = err if as_json else out
+    try:
+        if as_json:
+            typer.echo(json.dumps(data, ensure_ascii=False, indent=1))
+        for item in shown:
+            if isinstance(item, str):
+                line(item, to)
+            else:
+                table(item, to)
+        for path in written:
+            line(f"[dim]written[/] {escape(str(path))}", to)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def say(text: str) -> None:

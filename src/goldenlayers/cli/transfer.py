@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
-from goldenlayers.cli import console, editing, options
+from goldenlayers.cli import console, options
 
 
 def command(
@@ -59,14 +59,7 @@ def command(
         raise SettingsError(f"two of the folders are called {twice!r}; their names must differ")
     found = transfer(dict(zip(names, comparisons, strict=True)))
     written = found.save(out)
-    with editing.told():
-        if as_json:
-            typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=1))
-        to = console.err if as_json else console.out
-        for method in found.methods:
-            console.line(f"[bold]{escape(method)}[/]", to)
-            console.table(transfer_table(found, method), to)
-        for text in transfer_lines(found):
-            console.line(text, to)
-        for path in written:
-            console.line(f"[dim]written[/] {escape(str(path))}", to)
+    shown: list[Table | str] = []
+    for method in found.methods:
+        shown += [f"[bold]{escape(method)}[/]", transfer_table(found, method)]
+    console.result(found.to_dict(), [*shown, *transfer_lines(found)], written, as_json)

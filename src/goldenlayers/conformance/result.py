@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goldenlayers.results import put_together, require_own, strict
+from goldenlayers.results import put_together, require_own, strict, write_json
 
 FORMAT, FORMAT_VERSION, JSON_NAME = "golden-layers conformance", 1, "conformance.json"
 HOLDS, FALLS_BACK, FAILS, SKIPPED = "holds", "falls back", "fails", "skipped"
@@ -90,6 +89,5 @@ class Conformance:
         folder = Path(folder)
         require_own(folder / JSON_NAME, FORMAT)
         with put_together(folder) as stage:
-            text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
-            (stage / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+            write_json(stage / JSON_NAME, self.to_dict())
         return [folder / JSON_NAME]

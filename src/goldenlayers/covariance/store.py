@@ -118,7 +118,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             # cloned: memory that is mapped from the file would change with it
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name).clone() for name in names}
             return tensors, dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise ResultError(f"{path}: cannot be read: {error}") from error

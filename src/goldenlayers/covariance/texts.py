@@ -6,7 +6,6 @@ Each source says what it is by content, because that goes into the key of what i
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from goldenlayers.covariance.sampled import ModelText
 from goldenlayers.covariance.source import TextRequest
 from goldenlayers.covariance.windows import Window, cut
 from goldenlayers.errors import SettingsError
+from goldenlayers.extras import need
 
 PIECE = 1 << 16  # characters tokenised at a time
 JSON_LINES = (".jsonl", ".ndjson")
@@ -246,13 +246,10 @@ def check_text(covariance: str) -> None:
 
 
 def _datasets() -> Any:
-    try:
-        return importlib.import_module("datasets")
-    except ImportError:
-        raise SettingsError(
-            "text from the hub needs the package datasets: pip install datasets; "
-            "or give a text file, or let the model write its own text (text='model')"
-        ) from None
+    return need(
+        "datasets", "datasets", "text from the hub needs",
+        "give a text file, or let the model write its own text (text='model')",
+    )  # fmt: skip
 
 
 def _encodable(text: str) -> str:

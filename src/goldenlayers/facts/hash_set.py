@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 
 START = 1 << 10
+
+
+def text_hash(*parts: str) -> int:
+    """Return a number of 64 bits that texts decide, in order and apart from each other."""
+    # lengths keep ("ab", "c") and ("a", "bc") apart
+    text = "".join(f"{len(p)}:{p}" for p in parts)
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[-8:], "big")
 
 
 class HashSet:

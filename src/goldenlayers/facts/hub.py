@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from goldenlayers.errors import FactError, SettingsError
+from goldenlayers.extras import need
 
 PREFIX = "hub:"
 FORM = "hub:owner/name, hub:owner/name/config, and if wanted :split behind it"
@@ -58,7 +58,9 @@ class HubFacts:
             SettingsError: If `datasets` is not installed.
             FactError: If the data set cannot be read, or has several splits and none is named.
         """
-        library = _datasets()
+        library = need(
+            "datasets", "datasets", "facts from the hub need", "download the file and name it"
+        )
         try:
             # not as a stream: columns of mixed types come out of that as JSON text
             data = library.load_dataset(self.name, self.config, split=self.split)
@@ -89,13 +91,3 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(v) for v in value]
     return value
-
-
-def _datasets() -> Any:
-    try:
-        return importlib.import_module("datasets")
-    except ImportError:
-        raise SettingsError(
-            "facts from the hub need the package datasets: pip install 'golden-layers[datasets]'; "
-            "or download the file and name it"
-        ) from None

@@ -7,23 +7,23 @@ same subject is on the same side in every data set and file format.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from goldenlayers.errors import SettingsError
 from goldenlayers.facts.fact import Fact
+from goldenlayers.facts.hash_set import text_hash
 
 HALVES = ("a", "b")
 
 
 def half_of(fact: Fact) -> str:
     """Return "a" or "b": the last bit of the SHA-256 of the subject."""
-    return HALVES[_hash("half", _subject(fact)) & 1]
+    return HALVES[text_hash("half", _subject(fact)) & 1]
 
 
 def sample_key(fact: Fact, seed: int) -> int:
     """Return the number by which a sample is drawn: the facts with the smallest ones are in it."""
-    return _hash("sample", str(seed), fact.subject, fact.prompt, fact.target_new)
+    return text_hash("sample", str(seed), fact.subject, fact.prompt, fact.target_new)
 
 
 def sample_order(facts: Sequence[Fact], seed: int) -> list[int]:
@@ -39,7 +39,7 @@ def proxy_of(facts: Sequence[Fact], proxy: float, seed: int) -> set[int]:
     """
     check_proxy(proxy, seed)
     wanted = proxy if proxy >= 1 else max(1, round(proxy * len(facts)))
-    keys = [_hash("split", str(seed), _subject(f)) for f in facts]
+    keys = [text_hash("split", str(seed), _subject(f)) for f in facts]
     order = sorted(range(len(facts)), key=lambda i: keys[i])
     chosen: set[int] = set()
     for n, i in enumerate(order):
@@ -91,9 +91,3 @@ def _check_seed(seed: int) -> None:
 
 def _subject(fact: Fact) -> str:
     return fact.subject.strip().casefold()
-
-
-def _hash(*parts: str) -> int:
-    # lengths keep ("ab", "c") and ("a", "bc") apart
-    text = "".join(f"{len(p)}:{p}" for p in parts)
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[-8:], "big")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 
 from goldenlayers.facts.fact import Fact
 from goldenlayers.facts.fact_set import BadRecord, Note
-from goldenlayers.facts.hash_set import HashSet
+from goldenlayers.facts.hash_set import HashSet, text_hash
 
 KEPT = 1000  # notes, and names of duplicates, that are kept; all are counted
 
@@ -90,9 +89,9 @@ class FactsSummary:
             _count(self.locality, name, len(near), sum(p.answer is None for p in near))
         for name, far in fact.portability.items():
             _count(self.portability, name, len(far), 0)
-        self._subjects.add(_short_hash(fact.subject))
-        prompt = _short_hash(fact.subject, fact.prompt)
-        said = _short_hash(fact.subject, fact.prompt, fact.target_new)
+        self._subjects.add(text_hash(fact.subject))
+        prompt = text_hash(fact.subject, fact.prompt)
+        said = text_hash(fact.subject, fact.prompt, fact.target_new)
         new_prompt, new = self._prompts.add(prompt), self._said.add(said)
         self.duplicates += not new
         if not new_prompt:
@@ -138,8 +137,3 @@ def _kinds(kinds: Mapping[str, Kind]) -> dict[str, dict[str, int]]:
         name: {"probes": k.probes, "facts": k.facts, "unanswered": k.unanswered}
         for name, k in kinds.items()
     }
-
-
-def _short_hash(*parts: str) -> int:
-    text = "".join(f"{len(p)}:{p}" for p in parts)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -13,6 +13,7 @@ import numpy as np
 from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, LayerScore, Skipped
+from goldenlayers.results import write_json
 
 FORMAT = "golden-layers ranking"
 FORMAT_VERSION = 1
@@ -129,8 +130,7 @@ def load(path: str | Path) -> LayerRanking:
 
 
 def _json(ranking: LayerRanking, path: Path) -> None:
-    text = json.dumps(to_dict(ranking), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(path, to_dict(ranking))
 
 
 def _csv(ranking: LayerRanking, path: Path) -> None:

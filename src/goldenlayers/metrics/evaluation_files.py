@@ -14,6 +14,7 @@ from goldenlayers.files import write_whole
 from goldenlayers.metrics.evaluation import Evaluation, FactScores
 from goldenlayers.metrics.questions import SkippedProbe
 from goldenlayers.metrics.scores import OF_A_FACT, OF_SUBTYPES, split_name
+from goldenlayers.results import write_json
 
 FORMAT = "golden-layers evaluation"
 FORMAT_VERSION = 2
@@ -100,8 +101,7 @@ def load(path: str | Path) -> Evaluation:
 
 
 def _json(evaluation: Evaluation, path: Path) -> None:
-    text = json.dumps(to_dict(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(path, to_dict(evaluation))
 
 
 def _csv(evaluation: Evaluation, path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
 from goldenlayers.errors import SettingsError
+from goldenlayers.extras import need
 
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
 QUANTIZE = ("8bit", "4bit")
@@ -59,11 +59,7 @@ def _quantization(quantize: str, dtype: Any) -> Any:
         raise SettingsError(
             f"quantize {quantize!r} is unknown; expected one of {', '.join(QUANTIZE)}"
         )
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise SettingsError(
-            "quantised weights need the package bitsandbytes: "
-            "pip install 'golden-layers[quantized]'; or load the model as it is"
-        )
+    need("bitsandbytes", "quantized", "quantised weights need", "load the model as it is")
     if quantize == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
     compute = dtype if isinstance(dtype, torch.dtype) else torch.bfloat16

@@ -79,7 +79,7 @@ class FrozenLayer(cache_utils.DynamicLayer):
     def __init__(
         self, keys: Tensor | None, values: Tensor | None, length: int, rows: Tensor | None
     ):
-        super().__init__()  # type: ignore[no-untyped-call]
+        cache_utils.DynamicLayer.__init__(self)
         self.keys, self.values = keys, values  # (R, heads, P, d_head) each
         self.is_initialized = True
         self._length = length

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from goldenlayers.report.before_after import BeforeAfter
 from goldenlayers.report.evaluation_table import evaluation_table, members_line
 from goldenlayers.report.printable import printable
 from goldenlayers.report.table import is_there
-from goldenlayers.results import put_together, require_own, strict
+from goldenlayers.results import put_together, require_own, strict, write_json
 
 if TYPE_CHECKING:
     from goldenlayers.locators.ranking import LayerRanking
@@ -107,10 +106,7 @@ class EditReport:
                 written += self.ranking.save(stage / RANKING)
             written += self.evaluation.save(stage / EVALUATION)
             data = {**self.to_dict(), "files": [str(p.relative_to(stage)) for p in written]}
-            text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-            written.append(
-                write_whole(stage / REPORT, lambda p: p.write_text(text + "\n", encoding="utf-8"))
-            )
+            written.append(write_whole(stage / REPORT, lambda path: write_json(path, data)))
         return [folder / path.relative_to(stage) for path in written]
 
     def show(self, console: Console, written: Sequence[Path]) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from pathlib import Path
 
 from goldenlayers.report.comparison_plot import plot_comparison
-from goldenlayers.results import put_together, require_own
+from goldenlayers.results import put_together, require_own, write_json
 from goldenlayers.study.comparison import (
     CSV_NAME,
     FACTS_NAME,
@@ -23,8 +22,7 @@ def save(comparison: Comparison, folder: Path) -> list[Path]:
     """Write the files; see `Comparison.save`."""
     require_own(folder / JSON_NAME, FORMAT)
     with put_together(folder) as stage:
-        text = json.dumps(comparison.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
-        (stage / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+        write_json(stage / JSON_NAME, comparison.to_dict())
         with (stage / CSV_NAME).open("w", encoding="utf-8", newline="") as file:
             out = csv.writer(file)
             out.writerow(["layer", *comparison.test])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +32,7 @@ from goldenlayers.models.causal import require_causal
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.progress import Progress, silent
-from goldenlayers.results import put_together, strict
+from goldenlayers.results import put_together, strict, write_json
 from goldenlayers.sweep.attempt import Attempts, Unchecked, outcome_records
 from goldenlayers.versions import versions
 
@@ -116,17 +115,13 @@ class EditedLayers:
         Raises:
             ResultError: If the folder cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         with put_together(folder) as stage:
             written: list[Path] = []
             for one in self.layers:
                 written += one.evaluation.save(stage / one.folder)
             written.append(write_whole(stage / "layers.csv", self._csv))
-            written.append(
-                write_whole(
-                    stage / INDEX, lambda path: path.write_text(text + "\n", encoding="utf-8")
-                )
-            )
+            data = self.to_dict()
+            written.append(write_whole(stage / INDEX, lambda path: write_json(path, data)))
         return [folder / path.relative_to(stage) for path in written]
 
     def _csv(self, path: Path) -> None:

@@ -7,7 +7,6 @@ break it further; the scores of all facts so far, and the fluency of the model's
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from goldenlayers.models.causal import require_causal
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.progress import Progress, silent
-from goldenlayers.results import put_together, strict
+from goldenlayers.results import put_together, strict, write_json
 from goldenlayers.sweep.attempt import Attempts, outcome_records
 from goldenlayers.versions import versions
 
@@ -245,7 +244,6 @@ def save_sequences(sequences: Sequence[EditSequence], folder: Path) -> list[Path
         "format_version": FORMAT_VERSION,
         "sequences": [s.to_dict() for s in sequences],
     }
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     with put_together(folder) as stage:
         for sequence in sequences:
             for m in sequence.milestones:
@@ -255,7 +253,7 @@ def save_sequences(sequences: Sequence[EditSequence], folder: Path) -> list[Path
         written = [
             write_whole(stage / "sequence.png", lambda path: plot_sequences(sequences, path)),
             write_whole(stage / "sequence.csv", lambda path: _csv(sequences, path)),
-            write_whole(stage / INDEX, lambda p: p.write_text(text + "\n", encoding="utf-8")),
+            write_whole(stage / INDEX, lambda path: write_json(path, data)),
         ]
     return [folder / path.name for path in written]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from goldenlayers.errors import ResultError, SettingsError
 from goldenlayers.locators.fences import Floats
-from goldenlayers.results import put_together, require_own, strict
+from goldenlayers.results import put_together, require_own, strict, write_json
 from goldenlayers.study import comparison
 
 FORMAT, FORMAT_VERSION = "golden-layers transfer", 1
@@ -116,8 +116,7 @@ class Transfer:
         folder = Path(folder)
         require_own(folder / JSON_NAME, FORMAT)
         with put_together(folder) as stage:
-            text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
-            (stage / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+            write_json(stage / JSON_NAME, self.to_dict())
             with (stage / CSV_NAME).open("w", encoding="utf-8", newline="") as file:
                 out = csv.writer(file)
                 out.writerow(["method", *Cell.__dataclass_fields__])

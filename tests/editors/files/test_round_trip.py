@@ -175,9 +175,8 @@ def test_a_failed_save_leaves_nothing_or_the_old_folder(edit, model, tmp_path, m
     assert same(model, before)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
-def test_a_place_that_cannot_be_written(edit, model, tmp_path):
-    tmp_path.chmod(0o500)
+def test_a_place_that_cannot_be_written(edit, model, tmp_path, read_only):
+    read_only(tmp_path)
     for format in ("delta", "adapter", "model"):
         with pytest.raises(ResultError, match="cannot be written"):
             write(edit, tmp_path / "e", format, model)

@@ -7,6 +7,8 @@ texts, lists, or lists of alias lists.
 
 from __future__ import annotations
 
+from functools import partial
+
 from goldenlayers.facts.fact import Fact
 from goldenlayers.facts.formats.base import (
     Built,
@@ -50,39 +52,17 @@ def _build(name: str, fields: tuple[str, ...], record: Record, number: int) -> B
     return Built(fact, tuple(notes.texts))
 
 
-def _zsre(record: Record, number: int) -> Built:
-    return _build("zsre", (*_REQUIRED, "ground_truth"), record, number)
+def _format(
+    name: str, title: str, needed: tuple[str, ...], marks: tuple[str, ...], rest: tuple[str, ...]
+) -> Format:
+    return Format(name, title, needed, partial(_build, name, needed), marks, rest)
 
 
-def _wiki_counterfact(record: Record, number: int) -> Built:
-    return _build("wiki-counterfact", (*_REQUIRED, "ground_truth"), record, number)
-
-
-def _wiki_recent(record: Record, number: int) -> Built:
-    return _build("wiki-recent", _REQUIRED, record, number)
-
-
-ZSRE = Format(
-    name="zsre",
-    title="ZsRE of KnowEdit",
-    required=(*_REQUIRED, "ground_truth"),
-    marks=_REPHRASE,
-    optional=_PROBES,
-    build=_zsre,
+_WITH_OLD = (*_REQUIRED, "ground_truth")
+ZSRE = _format("zsre", "ZsRE of KnowEdit", _WITH_OLD, _REPHRASE, _PROBES)
+WIKI_COUNTERFACT = _format(
+    "wiki-counterfact", "WikiCounterfact of KnowEdit", _WITH_OLD, _PROBES, _REPHRASE
 )
-WIKI_COUNTERFACT = Format(
-    name="wiki-counterfact",
-    title="WikiCounterfact of KnowEdit",
-    required=(*_REQUIRED, "ground_truth"),
-    marks=_PROBES,
-    optional=_REPHRASE,
-    build=_wiki_counterfact,
-)
-WIKI_RECENT = Format(
-    name="wiki-recent",
-    title="WikiRecent of KnowEdit",
-    required=_REQUIRED,
-    marks=_PROBES,
-    optional=("ground_truth", *_REPHRASE),
-    build=_wiki_recent,
+WIKI_RECENT = _format(
+    "wiki-recent", "WikiRecent of KnowEdit", _REQUIRED, _PROBES, ("ground_truth", *_REPHRASE)
 )
