@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import sys
 
+import peft
 import pytest
 import torch
 
 from goldenlayers.conformance import FAILS, SKIPPED, check_model
+from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.run import edit
 from goldenlayers.errors import ModelError, SettingsError, SiteError
 from goldenlayers.locators.find import find
@@ -81,6 +83,51 @@ def test_quantised_weights_are_enough_to_choose_a_layer(folder, plain, kind, tol
     assert float((found - expected).abs().max()) <= tolerance * float(expected.abs().max())
     with pytest.raises(SiteError, match="load the model unquantised"):
         edit(loaded.model, loaded.tokenizer, FACTS[0], 1, templates="bare", steps=2)
+
+
+@pytest.mark.parametrize("kind", ["8bit", "4bit"])
+def test_an_edit_among_quantised_weights(folder, plain, kind, tmp_path):
+    loaded = load_model(folder, device="cpu", quantize=kind, edit_layers=[1])
+    sites = [layer.mlp.down_proj.weight for layer in loaded.model.model.layers]
+    assert [w.is_floating_point() for w in sites] == [False, True, False, False]
+    assert torch.equal(sites[1], plain.model.model.layers[1].mlp.down_proj.weight)
+    assert torch.equal(loaded.model.lm_head.weight, plain.model.lm_head.weight)
+    before = {n: p.detach().clone() for n, p in loaded.model.named_parameters()}
+    made = edit(loaded.model, loaded.tokenizer, FACTS[0], 1, templates="bare", steps=5)
+    assert all(torch.equal(p, before[n]) for n, p in loaded.model.named_parameters())
+    assert made.outcomes[0].nll_after < made.outcomes[0].nll_before
+    # the edit is one of the checkpoint: it goes onto the model in full
+    made.save(tmp_path / "e.safetensors")
+    with Edit.load(tmp_path / "e.safetensors").applied(plain.model):
+        assert not torch.equal(sites[1], plain.model.model.layers[1].mlp.down_proj.weight)
+        whole = plain.model.model.layers[1].mlp.down_proj.weight.clone()
+    # a model folder keeps what is quantised and what is edited
+    made.save(tmp_path / "m", "model", model=loaded.model, tokenizer=loaded.tokenizer)
+    again = load_model(str(tmp_path / "m"), device="cpu").model
+    assert torch.equal(again.model.layers[1].mlp.down_proj.weight, whole)
+    assert not again.model.layers[0].mlp.down_proj.weight.is_floating_point()
+
+
+def test_an_adapter_goes_onto_a_base_that_is_quantised_everywhere(folder, tmp_path):
+    kept = load_model(folder, device="cpu", quantize="8bit", edit_layers="1")
+    made = edit(kept.model, kept.tokenizer, FACTS[0], 1, templates="bare", steps=20)
+    made.save(tmp_path / "adapter", "adapter")
+    base = load_model(folder, device="cpu", quantize="8bit").model
+    ids = torch.tensor([kept.tokenizer(FACTS[0].prompt)["input_ids"]])
+    with torch.no_grad():
+        clean = base(ids).logits.float()
+        adapted = peft.PeftModel.from_pretrained(base, tmp_path / "adapter")(ids).logits.float()
+        with made.applied(kept.model):
+            expected = kept.model(ids).logits.float()
+    moved = float((expected - clean).abs().max())
+    assert moved > 0.1
+    # what 8 bits round at that one layer is all that parts them
+    assert float((adapted - expected).abs().max()) < 0.2 * moved
+
+
+def test_layers_to_edit_that_do_not_exist(folder):
+    with pytest.raises(SettingsError, match="layer 4 does not exist"):
+        load_model(folder, device="cpu", quantize="8bit", edit_layers=[4])
 
 
 @pytest.mark.parametrize("packs", [False, True])

@@ -144,7 +144,7 @@ def command(
     }  # fmt: skip
     known = {setting for name in names for setting in own_settings(name)}
     chosen = choosing.read(ctx)
-    loaded = loading.load_of(ctx)
+    loaded = loading.load_of(ctx, layers or "all")
     chosen = choosing.known(ctx, chosen, loaded)
     with console.StageProgress() as progress:
         found = compare(

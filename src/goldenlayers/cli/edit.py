@@ -14,6 +14,7 @@ from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
     from goldenlayers.facts.fact_set import FactSet
+    from goldenlayers.locators.ranking import LayerRanking
 
 FACT, WHERE, HOW = "What is edited", "Which layer", "How"
 NOT_ALL = 1  # exit status: done, but some fact did not take
@@ -92,6 +93,7 @@ def command(
     dtype: options.Dtype = "auto",
     device_map: options.DeviceMap = None,
     attention: options.Attention = "auto",
+    quantize: options.Quantize = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
     formats: Annotated[
@@ -138,7 +140,7 @@ def command(
     with console.working("starting"):
         from goldenlayers.editors.run import edit
         from goldenlayers.editors.which_layer import resolve_layer
-        from goldenlayers.locators.ranking import LayerRanking
+        from goldenlayers.locators.ranking import LayerRanking as Ranking
         from goldenlayers.metrics.evaluate import evaluate
         from goldenlayers.report.before_after import BeforeAfter, look
         from goldenlayers.report.edit_report import EditReport, require_place
@@ -146,11 +148,11 @@ def command(
     settings = editing.editor_settings(ctx)
     (chosen_editor,) = editing.check([editor], settings, templates, covariance, seed)
     require_place(out, wanted)
-    at = LayerRanking.load(ranking) if ranking is not None else number
+    at = Ranking.load(ranking) if ranking is not None else number
     source = _facts(ctx, facts, subject, prompt, new, rephrase or [])
     if not known_by:
         chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
-    loaded = loading.load_of(ctx)
+    loaded = loading.load_of(ctx, "all" if at is None else [_golden(at)])
     source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
     pair = loaded.model, loaded.tokenizer
@@ -165,7 +167,7 @@ def command(
         moments = editing.key_moments(
             covariance,
             loaded,
-            [at.golden if isinstance(at, LayerRanking) else at],
+            [_golden(at)],
             site,
             seed,
             progress,
@@ -224,6 +226,10 @@ def _number(layer: str, ranking: Path | None) -> int | None:
     if ranking is not None:
         raise SettingsError("--layer and --ranking both name a layer; give one of them")
     return int(layer)
+
+
+def _golden(at: LayerRanking | int) -> int:
+    return at if isinstance(at, int) else at.golden
 
 
 def _facts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,7 +148,7 @@ def command(
     source = choosing.read(ctx)
     if not known_by:
         chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
-    loaded = loading.load_of(ctx)
+    loaded = loading.load_of(ctx, _edited(layers, edit))
     source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
     with console.StageProgress() as progress:
@@ -260,6 +261,13 @@ def _evaluated(
         seed=seed,
         progress=progress,
     )
+
+
+def _edited(layers: str | None, edit: Edit | None) -> str | Sequence[int] | None:
+    """Return the layers that will be edited, before the model is there."""
+    if layers is None:
+        return None if edit is None else edit.layers
+    return "all" if "auto" in layers else layers
 
 
 def _layers(

@@ -181,7 +181,7 @@ def command(
     split = choosing.used_split(split)
     if not known_by:
         choose_facts(chosen, split, limit)  # the same for a wrong split or limit
-    loaded = loading.load_of(ctx)
+    loaded = loading.load_of(ctx, None if store is None else layers or "all")
     chosen = choosing.known(ctx, chosen, loaded)
     load_seconds = time.perf_counter() - start
     with console.StageProgress() as progress:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +20,16 @@ LOADING = (
 )  # fmt: skip
 
 
-def load_of(ctx: typer.Context) -> LoadedModel:
-    """Load the model that a command's options name."""
+def load_of(ctx: typer.Context, edit_layers: str | Sequence[int] | None = None) -> LoadedModel:
+    """Load the model that a command's options name.
+
+    Args:
+        ctx: The command's context.
+        edit_layers: Layers that the command will edit; see `goldenlayers.load_model`.
+    """
     given = {name: ctx.params[name] for name in LOADING if name in ctx.params}
+    if edit_layers is not None:
+        given |= {"edit_layers": edit_layers, "site": ctx.params.get("site")}
     return load(ctx.params["model"], chat=ctx.params.get("chat", False), **given)
 
 
@@ -35,6 +44,8 @@ def load(model: str, *, chat: bool = False, **given: Any) -> LoadedModel:
     from goldenlayers.models.chat import chat_tokenizer
     from goldenlayers.models.load import load_model
 
+    # it says on every forward pass that it casts to float16, which is how it works
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     with console.working(f"loading {model}"):
         loaded = load_model(model, say=console.say, **given)
     return replace(loaded, tokenizer=chat_tokenizer(loaded.tokenizer)) if chat else loaded

@@ -121,8 +121,8 @@ Quantize = Annotated[
     str | None,
     typer.Option(
         metavar="8bit|4bit",
-        help="Quantise the weights on loading (bitsandbytes): enough to choose a layer; such "
-        "weights cannot be edited.",
+        help="Quantise the weights on loading (bitsandbytes), but for the edit sites of the layers "
+        "that are edited.",
         rich_help_panel=HOW,
     ),
 ]

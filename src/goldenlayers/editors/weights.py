@@ -37,7 +37,7 @@ def weight_of(model: Any, name: str) -> torch.nn.Parameter:
         raise SiteError(
             f"{name!r} of {type(model).__name__}: its weight is {tuple(weight.shape)} of "
             f"{weight.dtype}; expected a matrix of 16 bits a number or more, so load the model "
-            "unquantised"
+            "unquantised, or with this layer among its edit_layers"
         )
     if weight.is_meta:
         raise SiteError(

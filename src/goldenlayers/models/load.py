@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,8 @@ def load_model(
     device_map: str | Mapping[str, Any] | None = None,
     attention: str = "auto",
     quantize: str | None = None,
+    edit_layers: str | Sequence[int] | None = None,
+    site: str | None = None,
     say: bundled.Say = lambda text: None,
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer.
@@ -101,6 +103,9 @@ def load_model(
         attention: "auto" (transformers' choice), or one of `ATTENTIONS`.
         quantize: "8bit" or "4bit" (needs bitsandbytes): enough to choose a layer, since no weight
             gradient is formed; such weights cannot be edited.
+        edit_layers: With `quantize`, the layers that are to be edited: "all", numbers, or text
+            such as "3,5-8". Their edit sites keep the checkpoint's numbers; all else is quantised.
+        site: With `edit_layers`, the edit site's name, as for `goldenlayers.find`.
         say: Called with one line before each step that takes seconds.
 
     Returns:
@@ -108,8 +113,9 @@ def load_model(
 
     Raises:
         ModelError: If there is no such model or it cannot be loaded.
-        SettingsError: If `device`, `dtype` or another setting is unknown, or bitsandbytes is
-            wanted and missing.
+        SettingsError: If `device`, `dtype` or another setting is unknown, bitsandbytes is wanted
+            and missing, or there is no such layer.
+        SiteError: If the sites of `edit_layers` cannot be found.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -127,7 +133,11 @@ def load_model(
     options |= {"trust_remote_code": trust_remote_code}
     if revision is not None:
         options["revision"] = revision
-    how = placement.options(place, chosen, device_map, attention, quantize)
+    keep: list[str] = []
+    if quantize is not None and edit_layers is not None:
+        empty = load_empty(name, revision=revision, trust_remote_code=trust_remote_code)
+        keep = placement.kept(empty, edit_layers, site)
+    how = placement.options(place, chosen, device_map, attention, quantize, keep)
     if "gguf_file" in options:
         say(f"reading {name} (a GGUF file is dequantised on every load)")
     with bundled.quiet_transformers():
@@ -190,6 +200,7 @@ def load_tokenizer(
 def load_empty(
     name: str = bundled.NAME,
     *,
+    revision: str | None = None,
     trust_remote_code: bool = False,
     say: bundled.Say = lambda text: None,
 ) -> Any:
@@ -197,6 +208,7 @@ def load_empty(
 
     Args:
         name: As for `load_model`.
+        revision: As for `load_model`.
         trust_remote_code: As for `load_model`.
         say: As for `load_model`.
 
@@ -213,7 +225,7 @@ def load_empty(
     options |= {"trust_remote_code": trust_remote_code}
     with bundled.quiet_transformers():
         try:
-            config = AutoConfig.from_pretrained(source, **options)
+            config = AutoConfig.from_pretrained(source, revision=revision, **options)
             options.pop("gguf_file", None)
             dtype = getattr(config, "dtype", None) or torch.float32
             with torch.device("meta"):
