@@ -18,8 +18,8 @@ import torch
 
 from goldenlayers.editors.fact_value import PREFIX_REUSE, UNSUITED
 from goldenlayers.editors.protocol import Editor, EditRequest, Solver
-from goldenlayers.editors.rome import RROME
 from goldenlayers.editors.run import require_editable
+from goldenlayers.editors.site_editor import SiteEditor
 from goldenlayers.editors.templates import Templates
 from goldenlayers.editors.weights import updates_applied
 from goldenlayers.facts.fact import Fact
@@ -138,7 +138,7 @@ class Sweep:
         """
         if self._plain_reason() is not None:
             return [Block((fact,), 1.0 / len(facts)) for fact in facts]
-        assert isinstance(self.editor, RROME)
+        assert isinstance(self.editor, SiteEditor)
         tails = [
             (max(len(row.ids) - row.subject for row in rows.fed), len(rows.fed))
             for rows in self.editor.prepare(self._request(facts, self.sites[:1]))
@@ -167,7 +167,7 @@ class Sweep:
     def _plain_reason(self) -> str | None:
         if self.plain:
             return PLAIN
-        if not isinstance(self.editor, RROME):
+        if not isinstance(self.editor, SiteEditor):
             return f"{PLAIN}: {type(self.editor).__name__} cannot train many layers side by side"
         return None
 
@@ -178,7 +178,7 @@ class Sweep:
         self, facts: Sequence[Fact], sites: Sequence[EditSite], before: Sequence[FactBefore]
     ) -> list[LayerOutcome]:
         editor = self.editor
-        assert isinstance(editor, RROME)
+        assert isinstance(editor, SiteEditor)
         request = self._request(facts, sites)
         rows = editor.prepare(request)
         solutions = editor.solve(request, rows, self.batch_tokens)
