@@ -65,7 +65,7 @@ def run(model, name, ids, at, delta):
 def rome(
     model, tokenizer, fact, name, prefixes, *,
     lr, steps, weight_decay, clamp, kl_factor, stop_loss=0.05,
-    averaged=True, value_from="prompt", covariance=None,
+    averaged=True, value_from="prompt", covariance=None, norm=None,
 ) -> Reference:  # fmt: skip
     end = fact.prompt.rindex(fact.subject) + len(fact.subject)
     rows = []
@@ -86,7 +86,7 @@ def rome(
     outputs = torch.stack([output for _, _, output in clean])
     out = Reference(keys, outputs)
     v0 = outputs[0] if value_from == "prompt" else outputs.mean(0)
-    norm = v0.norm()
+    norm = v0.norm() if norm is None else norm
 
     delta = torch.zeros_like(v0)
     m, v = torch.zeros_like(v0), torch.zeros_like(v0)

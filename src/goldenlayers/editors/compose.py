@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from goldenlayers.editors.base import NAMED, Base, Fingerprint, comparable
 from goldenlayers.editors.edit import Edit
@@ -93,8 +94,25 @@ def _cut_out(update: Update, part: Update) -> Update | None:
             keep = [i for i in range(update.rank) if not at <= i < at + rank]
             if not keep:
                 return None
-            return replace(update, left=update.left[:, keep], right=update.right[:, keep])
+            return replace(
+                update,
+                left=update.left[:, keep],
+                right=update.right[:, keep],
+                keys=_keys_without(update.keys, part.keys),
+            )
     raise _not_inside(update.name)
+
+
+def _keys_without(keys: Tensor | None, part: Tensor | None) -> Tensor | None:
+    """Return (d_in, n) keys without those of a part, (d_in, m), which stand together."""
+    if keys is None or part is None:
+        return keys
+    n, m = keys.shape[1], part.shape[1]
+    for at in range(n - m + 1):
+        if torch.equal(keys[:, at : at + m], part.to(keys.dtype)):
+            rest = torch.cat([keys[:, :at], keys[:, at + m :]], dim=1)
+            return rest if rest.shape[1] else None
+    return keys
 
 
 def _not_inside(name: str) -> EditError:

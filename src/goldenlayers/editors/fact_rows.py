@@ -100,6 +100,40 @@ def fact_rows(
     )
 
 
+def merged(facts: Sequence[FactRows]) -> FactRows:
+    """Return the rows of several facts of one subject as those of one, for one shared value.
+
+    Each fact weighs the same; the KL prompt, which is the subject's, stands once. `bare` is the
+    first one's.
+    """
+    if len(facts) == 1:
+        return facts[0]
+    fed: list[SubjectRow] = []
+    parts: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for rows in facts:
+        n = len(rows.targets.labels)  # the answers' positions come first
+        parts.append((rows.reads.rows[:n] + len(fed), rows.reads.columns[:n]))
+        fed += rows.fed[: rows.n_templates]
+    n_templates, has_kl = len(fed), facts[0].targets.has_kl
+    if has_kl:
+        kl = facts[0].fed[-1]
+        device = parts[0][0].device
+        last = (n_templates, len(kl.ids) - 1)
+        parts.append((torch.tensor(last[:1], device=device), torch.tensor(last[1:], device=device)))
+        fed.append(kl)
+    return FactRows(
+        bare=facts[0].bare,
+        fed=tuple(fed),
+        n_templates=n_templates,
+        reads=Reads(*(torch.cat(xs) for xs in zip(*parts, strict=True))),
+        targets=Targets(
+            torch.cat([rows.targets.labels for rows in facts]),
+            torch.cat([rows.targets.weights for rows in facts]) / len(facts),
+            has_kl=has_kl,
+        ),
+    )
+
+
 @torch.no_grad()
 def answer_fit(model: Any, rows: FactRows) -> tuple[float, bool]:
     """Ask the model as it stands for the new answer after the bare prompt.

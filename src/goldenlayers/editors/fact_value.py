@@ -25,7 +25,9 @@ from goldenlayers.passes.replay import Group, Replay, add_at_start
 from goldenlayers.passes.rows import Clean, Reads
 from goldenlayers.passes.whole_rows import WholeRows
 
-VALUES_FROM = ("prompt", "mean")
+# v0: the site's output for the bare prompt, its mean over templates, or the residual stream behind
+# the site's block for the bare prompt (then only the norm of v0 has a say)
+VALUES_FROM = ("prompt", "mean", "stream")
 PREFIX_REUSE, WHOLE_ROWS = "prefix reuse", "whole rows"
 # What a model that the cache does not suit may raise. Running out of memory is a RuntimeError too,
 # and is let through: whole rows need more.
@@ -47,7 +49,7 @@ class FactValue:
         keys: (templates, d_in) inputs of the site at the subject's last token, bare prompt first;
             float32 or wider.
         outputs: (templates, d_out) its outputs there, bias included; the same dtype.
-        v0: (d_out,) what delta was added to.
+        v0: (d_out,) what delta is measured by, see `VALUES_FROM`.
         value: The trained delta.
         computed: "prefix reuse" or "whole rows", and why.
         clean_tokens: Tokens of the fact that went through the whole model once.
@@ -90,7 +92,7 @@ def fact_values(
         sites: The edit sites, shallow first.
         facts: The facts' rows.
         settings: How the values are trained.
-        value_from: v0 is the site's output for the bare "prompt", or the "mean" over templates.
+        value_from: One of `VALUES_FROM`.
         prefix_reuse: Whether to try it; a model that it does not suit is run the plain way.
         max_tokens: Bound on the tokens of one run, padding counted; None for no bound.
         on_step: Called after each evaluation of a loss; what it raises goes through.
@@ -249,6 +251,8 @@ def _seen(
     """Return keys and outputs of a fact's templates at a site, and v0."""
     n = rows.n_templates
     keys, outputs = (_wide(xs[site][start : start + n]) for xs in (clean.keys, clean.outputs))
+    if value_from == "stream":
+        return keys, outputs, _wide(clean.streams[site][start])
     return keys, outputs, outputs[0] if value_from == "prompt" else outputs.mean(0)
 
 

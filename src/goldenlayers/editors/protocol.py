@@ -41,7 +41,10 @@ class EditRequest:
         facts: The facts, edited in this order, each into the model as the ones before left it.
         sites: Edit sites of the layers to edit, shallow first.
         templates: Context templates.
-        solvers: By layer, where a covariance is used; else empty.
+        solvers: By layer, where a covariance is used; else empty. What each is, is the editor's
+            own business: see its `solver`.
+        earlier: By the site's name, the keys (d_in, m) of edits that are on the model and must not
+            be disturbed, for editors that heed them.
         progress: Called with a stage, items done and their total.
         on_step: Called after each evaluation of a value's loss.
     """
@@ -51,7 +54,8 @@ class EditRequest:
     facts: Sequence[Fact]
     sites: Sequence[EditSite]
     templates: Templates
-    solvers: Mapping[int, Solver] = field(default_factory=dict)
+    solvers: Mapping[int, Any] = field(default_factory=dict)
+    earlier: Mapping[str, Tensor] = field(default_factory=dict)
     progress: Progress = silent
     on_step: OnStep = ignore_step
 

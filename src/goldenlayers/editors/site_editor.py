@@ -122,7 +122,7 @@ class SiteEditor(ABC):
         Raises:
             FactError: If one cannot be edited.
         """
-        with_kl = self.value_settings(_model_type(request)).kl_factor > 0
+        with_kl = self.value_settings(model_type(request)).kl_factor > 0
         return [
             fact_rows(
                 request.model,
@@ -153,7 +153,7 @@ class SiteEditor(ABC):
                 request.model,
                 request.sites,
                 facts,
-                self.value_settings(_model_type(request)),
+                self.value_settings(model_type(request)),
                 value_from=self.v0(request, request.sites[0]),
                 prefix_reuse=self.prefix_reuse,
                 max_tokens=max_tokens,
@@ -249,5 +249,6 @@ class SiteEditor(ABC):
         return "converged", f"{nll:.3f} nats a token after {steps} ({how})"
 
 
-def _model_type(request: EditRequest) -> str:
+def model_type(request: EditRequest) -> str:
+    """Return the kind of model, such as "llama", by which published settings are chosen."""
     return str(getattr(text_config(request.model), "model_type", ""))

@@ -25,6 +25,8 @@ class Update:
         transposed: Whether the weight is stored (d_in, d_out), as Conv1D does.
         left: (d_out, r) float32 or float64, on the CPU.
         right: (d_in, r), the same dtype.
+        keys: (d_in, n) of the same dtype: keys of the facts that were edited, kept by editors whose
+            later edits must not disturb them; None by the others.
 
     Raises:
         EditError: If the factors are not two such matrices of the same rank, 1 or more.
@@ -35,6 +37,7 @@ class Update:
     transposed: bool
     left: Tensor
     right: Tensor
+    keys: Tensor | None = None
 
     def __post_init__(self) -> None:
         left, right = self.left, self.right
@@ -44,6 +47,14 @@ class Update:
                 f"{self.name!r}: found factors {tuple(left.shape)} {left.dtype} and "
                 f"{tuple(right.shape)} {right.dtype}; expected (d_out, r) and (d_in, r), "
                 "both float32 or both float64, with r of 1 or more"
+            )
+        keys = self.keys
+        if keys is not None and (
+            keys.dim() != 2 or keys.shape[0] != len(right) or keys.dtype != right.dtype
+        ):
+            raise EditError(
+                f"{self.name!r}: found keys {tuple(keys.shape)} {keys.dtype}; expected "
+                f"({len(right)}, n) {right.dtype}"
             )
 
     @property
@@ -66,8 +77,9 @@ class Update:
 
     @property
     def finite(self) -> bool:
-        """Whether every factor is a finite number."""
-        return bool(torch.isfinite(self.left).all() and torch.isfinite(self.right).all())
+        """Whether all factors and keys are finite."""
+        parts = (self.left, self.right, *(() if self.keys is None else (self.keys,)))
+        return all(bool(torch.isfinite(x).all()) for x in parts)
 
     def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return dW at flat positions, (n,) int64, of the stored weight.
@@ -91,6 +103,8 @@ class Update:
             mine == theirs
             and torch.equal(self.left, other.left)
             and torch.equal(self.right, other.right)
+            and (self.keys is None) == (other.keys is None)
+            and (self.keys is None or other.keys is None or torch.equal(self.keys, other.keys))
         )
 
     def __hash__(self) -> int:

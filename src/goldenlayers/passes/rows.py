@@ -37,6 +37,7 @@ class Clean:
     Attributes:
         keys: Per site, (R, d_in) its input at the subject's last token.
         outputs: Per site, (R, d_out) its output there, bias included.
+        streams: Per site, (R, d) what its block hands on there: the residual stream.
         inputs: Per site, (R, T, d) what enters its block.
         logits: (N, V) at the positions read.
         tokens: Tokens that went through the model, padding not counted.
@@ -46,6 +47,7 @@ class Clean:
 
     keys: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    streams: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
     logits: Tensor
     tokens: int
@@ -86,6 +88,9 @@ def clean_pass(
     def at_entry(g: int, module: nn.Module, args: Any, kwargs: Any) -> None:
         seen["inputs", g] = args[0] if args else kwargs["hidden_states"]  # (R, T, d)
 
+    def at_exit(g: int, module: nn.Module, args: Any, output: Any) -> None:
+        seen["streams", g] = by_row(output, R)[row, at]  # (R, d)
+
     def at_block(module: nn.Module, args: Any, output: Any) -> None:
         tuples.append(len(output) if isinstance(output, tuple) else None)
 
@@ -95,6 +100,7 @@ def clean_pass(
         handles += [
             model.get_submodule(site.name).register_forward_hook(partial(at_site, g)),
             block.register_forward_pre_hook(partial(at_entry, g), with_kwargs=True),
+            block.register_forward_hook(partial(at_exit, g)),
         ]
     # without the configuration: layers with a sliding window keep all positions too
     cache = cache_utils.DynamicCache() if keep_cache else None
@@ -107,7 +113,7 @@ def clean_pass(
             handle.remove()
     by_name = {
         name: tuple(seen[name, g] for g in range(len(sites)))
-        for name in ("keys", "outputs", "inputs")
+        for name in ("keys", "outputs", "streams", "inputs")
     }
     return Clean(
         **by_name,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ def write_adapter(edit: Edit, folder: Path) -> list[str]:
     """Write the adapter's files into a folder; returns their names."""
     if not edit.updates:
         raise EditError("the edit changes no weight, and an adapter without weights cannot be read")
-    record = to_record(edit) | {"format": FORMAT, "how_to_load": _how_to_load(edit)}
+    # an adapter has no place for keys: a delta keeps them
+    bare = replace(edit, updates=tuple(replace(u, keys=None) for u in edit.updates))
+    record = to_record(bare) | {"format": FORMAT, "how_to_load": _how_to_load(edit)}
     tensors: dict[str, Tensor] = {}
     for update, described in zip(edit.updates, record["updates"], strict=True):
         exponents = _exponents(update)
@@ -80,7 +83,7 @@ def read_adapter(record: Record, folder: Path) -> Edit:
         if len(exponents) != site.rank:
             raise described.wrong("exponents", "one integer for each rank")
         left = scaled(tensors[b], [-e for e in exponents])
-        factors[site.name] = (left, scaled(tensors[a].T.contiguous(), exponents))
+        factors[site.name] = (left, scaled(tensors[a].T.contiguous(), exponents), None)
     return from_record(record.data, factors, record.where)
 
 

@@ -26,7 +26,8 @@ SUFFIX = ".safetensors"
 def write_delta(edit: Edit, path: Path) -> Path:
     """Write an edit as one file; its folder must exist.
 
-    Tensors are "<site>.left", (d_out, r), and "<site>.right", (d_in, r).
+    Tensors are "<site>.left", (d_out, r), "<site>.right", (d_in, r), and, where the editor keeps
+    keys, "<site>.keys", (d_in, n).
     """
     record = dumps(to_record(edit))
     tensors = {}
@@ -34,6 +35,8 @@ def write_delta(edit: Edit, path: Path) -> Path:
         tensors[f"{update.name}.left"] = update.left.detach().cpu().contiguous()
         # a clone: safetensors refuses two names for the same memory
         tensors[f"{update.name}.right"] = update.right.detach().cpu().contiguous().clone()
+        if update.keys is not None:
+            tensors[f"{update.name}.keys"] = update.keys.detach().cpu().contiguous().clone()
     return write_whole(path, lambda part: save_file(tensors, part, {HEADER: record}))
 
 
@@ -55,6 +58,14 @@ def read_delta(path: Path) -> Edit:
     sites = read_sites(record)
     wanted = {f"{s.name}.left": Wanted((s.d_out, s.rank), s.dtype) for s in sites}
     wanted |= {f"{s.name}.right": Wanted((s.d_in, s.rank), s.dtype) for s in sites}
+    wanted |= {f"{s.name}.keys": Wanted((s.d_in, s.keys), s.dtype) for s in sites if s.keys}
     tensors = read_tensors(path, wanted)
-    factors = {s.name: (tensors[f"{s.name}.left"], tensors[f"{s.name}.right"]) for s in sites}
+    factors = {
+        s.name: (
+            tensors[f"{s.name}.left"],
+            tensors[f"{s.name}.right"],
+            tensors.get(f"{s.name}.keys"),
+        )
+        for s in sites
+    }
     return from_record(record.data, factors, str(path))

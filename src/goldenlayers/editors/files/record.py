@@ -56,6 +56,7 @@ def to_record(edit: Edit) -> dict[str, Any]:
                 "d_out": update.left.shape[0],
                 "dtype": str(update.left.dtype).removeprefix("torch."),
                 "norm": update.norm,
+                **({} if update.keys is None else {"keys": update.keys.shape[1]}),
             }
             for update in edit.updates
         ],
@@ -70,7 +71,7 @@ def to_record(edit: Edit) -> dict[str, Any]:
         "seconds": _plain(edit.seconds),
     }
     try:
-        from_record(record, {u.name: (u.left, u.right) for u in edit.updates}, "this edit")
+        from_record(record, {u.name: (u.left, u.right, u.keys) for u in edit.updates}, "this edit")
     except ResultError as error:
         raise EditError(f"not saved, because it could not be read back: {error}") from error
     return record
@@ -137,6 +138,7 @@ class SiteRecord:
     d_in: int
     d_out: int
     dtype: str
+    keys: int = 0
 
 
 def read_sites(record: Record) -> list[SiteRecord]:
@@ -154,16 +156,19 @@ def read_sites(record: Record) -> list[SiteRecord]:
             raise update.wrong("dtype", "float32 or float64")
         rank, d_in, d_out = (update.count(key, 1, LARGEST) for key in ("rank", "d_in", "d_out"))
         layer, transposed = update.count("layer", 0, 1 << 16), update.flag("transposed")
-        sites.append(SiteRecord(layer, name, transposed, rank, d_in, d_out, dtype))
+        keys = update.count("keys", 1, LARGEST) if "keys" in update.data else 0
+        sites.append(SiteRecord(layer, name, transposed, rank, d_in, d_out, dtype, keys))
     if len({site.name for site in sites}) < len(sites):
         raise record.wrong("updates", "each site once")
     return sites
 
 
 def from_record(
-    data: Mapping[str, Any], factors: Mapping[str, tuple[Tensor, Tensor]], where: str
+    data: Mapping[str, Any],
+    factors: Mapping[str, tuple[Tensor, Tensor, Tensor | None]],
+    where: str,
 ) -> Edit:
-    """Build the edit from its record and its factors, (left, right) by site.
+    """Build the edit from its record and its factors, (left, right, keys or None) by site.
 
     Raises:
         ResultError: If anything in the record is missing or not what it should be.

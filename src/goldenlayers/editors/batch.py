@@ -1,0 +1,292 @@
+"""`BatchEditor`: many facts at once, over one layer or a window of layers.
+
+    dW_l = R_l X_l^T,    R_l = (z - h) / (layers that are left)
+
+MEMIT (arXiv 2210.07229, section 4) and what followed it. z is what the residual stream behind the
+window's last layer shall be at the subject's last token, one column per fact; it is trained as
+ROME's value is. The layers are edited from the shallowest up: at each the keys K_l and the stream h
+are computed anew with what was changed below, and the layer takes its share of what is still
+missing. X_l, (d_in, n), is each editor's own: it says how the keys K_l, (d_in, n), are answered
+without disturbing others.
+
+Facts of one subject have nearly the same key, and a batch that asks one key for several values
+gives it their mean (MEMIT-Merge, arXiv 2502.07322). So they share one value, which is trained on
+the prompts of all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from goldenlayers.editors.edit import Outcome, Update
+from goldenlayers.editors.fact_rows import FactRows, answer_fit, merged
+from goldenlayers.editors.fact_value import FactValue, fact_values
+from goldenlayers.editors.factors import side_by_side
+from goldenlayers.editors.protocol import Edited, EditRequest
+from goldenlayers.editors.rank_one import Solution
+from goldenlayers.editors.site_editor import SiteEditor, model_type
+from goldenlayers.editors.weights import updates_applied
+from goldenlayers.errors import EditError, SettingsError
+from goldenlayers.models.sites import EditSite
+from goldenlayers.passes.rows import Reads, clean_pass
+from goldenlayers.passes.stream import adds_to_stream
+
+MERGE, APART = "merge", "apart"
+# Tokens of a run, padding counted: enough to keep the processor busy, a matter of memory otherwise.
+BATCH_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class BatchEditor(SiteEditor):
+    """Settings as `SiteEditor`, and more.
+
+    Attributes:
+        same_subject: Facts of one subject "merge" into one value, or stay "apart", as published.
+        window: How many layers are edited where a ranking chooses them.
+    """
+
+    same_subject: str = MERGE
+    window: int = 1
+
+    # whether the residual's share is by the square root of the layers that are left (PMET)
+    by_root: ClassVar[bool] = False
+    needs_covariance: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.same_subject not in (MERGE, APART):
+            raise SettingsError(f"same_subject {self.same_subject!r}: expected merge or apart")
+        if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
+            raise SettingsError(f"window {self.window!r}: expected a whole number above 0")
+        super().__post_init__()
+
+    @abstractmethod
+    def right(self, request: EditRequest, site: EditSite, keys: Tensor) -> Tensor:
+        """Return X, (d_in, n) float64, for keys (d_in, n) of a site.
+
+        Raises:
+            EditError: If the system cannot be solved.
+        """
+
+    def v0(self, request: EditRequest, site: EditSite) -> str:
+        """Measure the value by the stream, or by the site where a norm parts the two."""
+        return "stream" if adds_to_stream(request.model, site) else "prompt"
+
+    def factors(
+        self, request: EditRequest, site: EditSite, found: FactValue
+    ) -> tuple[Tensor, Tensor]:
+        """Return the update of one fact alone at one layer."""
+        self.require(request)
+        delta = found.value.delta
+        right = self.right(request, site, found.keys.mean(0)[:, None])[:, 0]
+        return delta, right.to(delta)
+
+    def require(self, request: EditRequest) -> None:
+        """Refuse a request without what the closed form needs.
+
+        Raises:
+            SettingsError: If a layer's covariance is missing.
+        """
+        missing = [s.layer for s in request.sites if s.layer not in request.solvers]
+        if self.needs_covariance and missing:
+            raise SettingsError(
+                f"{self.name} needs the covariance of the keys, and there is none of layer "
+                f"{missing[0]}; give covariance=goldenlayers.key_covariance(model, tokenizer, "
+                "layers), or on the command line --covariance model"
+            )
+
+    def share(self, left: int) -> float:
+        """Return by what the residual is divided where `left` layers are left, this one counted."""
+        return math.sqrt(left) if self.by_root else float(left)
+
+    def _edit(self, request: EditRequest) -> Edited:
+        self.require(request)
+        sites = request.sites
+        v0 = self.v0(request, sites[-1])
+        if len(sites) > 1 and v0 != "stream":
+            raise SettingsError(
+                f"{self.name}: in this model a norm stands between the edit site and the residual "
+                "stream, so that what one layer writes is not what a later one lacks; give one "
+                "layer instead of a window"
+            )
+        prepared = self.prepare(request)
+        units = self._units(request)
+        rows = [merged([prepared[i] for i in unit]) for unit in units]
+        before = []
+        for n, of_fact in enumerate(prepared):
+            before.append(answer_fit(request.model, of_fact)[0])
+            request.progress("answers before", n + 1, len(prepared))
+        solutions = self._values(request, rows, v0)
+        good = [n for n, found in enumerate(solutions) if isinstance(found, FactValue)]
+        updates = self._updates(
+            request, [rows[n] for n in good], [f for f in solutions if isinstance(f, FactValue)]
+        )
+        outcomes: dict[int, Outcome] = {}
+        with updates_applied(request.model, updates):
+            for unit, found in zip(units, solutions, strict=True):
+                for i in unit:
+                    outcomes[i] = self._outcome(request, unit, i, found, updates, before[i],
+                                                prepared[i])  # fmt: skip
+                    request.progress("answers after", len(outcomes), len(prepared))
+        return Edited(updates, tuple(outcomes[i] for i in range(len(prepared))))
+
+    def _units(self, request: EditRequest) -> list[tuple[int, ...]]:
+        """Return the numbers of the facts that share a value, in the order of their first."""
+        if self.same_subject == APART:
+            return [(i,) for i in range(len(request.facts))]
+        units: dict[str, list[int]] = {}
+        for i, fact in enumerate(request.facts):
+            units.setdefault(fact.subject.strip(), []).append(i)
+        return [tuple(unit) for unit in units.values()]
+
+    def _values(
+        self, request: EditRequest, rows: Sequence[FactRows], v0: str
+    ) -> list[FactValue | Solution]:
+        """Train the values behind the last layer, many side by side; each tells its own error."""
+        found: list[FactValue | Solution] = []
+        for chunk in _chunks(rows):
+            try:
+                trained = self._trained(request, chunk, v0)
+            except EditError as error:
+                if len(chunk) == 1:
+                    found.append(Solution(None, None, {}, str(error)))
+                    continue
+                trained = []
+                for one in chunk:
+                    try:
+                        trained += self._trained(request, [one], v0)
+                    except EditError as alone:
+                        trained.append(Solution(None, None, {}, str(alone)))
+            found += trained
+            request.progress("values", len(found), len(rows))
+        return found
+
+    def _trained(
+        self, request: EditRequest, rows: Sequence[FactRows], v0: str
+    ) -> list[FactValue | Solution]:
+        made = fact_values(
+            request.model,
+            [request.sites[-1]],
+            rows,
+            self.value_settings(model_type(request)),
+            value_from=v0,
+            prefix_reuse=self.prefix_reuse,
+            on_step=lambda fact, site, step, delta: request.on_step(step, delta),
+        )
+        return [
+            Solution(None, None, {}, found.value.error) if found.value.error
+            else found if found.value.has_gradient
+            else Solution(None, found.value, found.details())
+            for (found,) in made
+        ]  # fmt: skip
+
+    def _updates(
+        self, request: EditRequest, rows: Sequence[FactRows], values: Sequence[FactValue]
+    ) -> tuple[Update, ...]:
+        updates: tuple[Update, ...] = ()
+        if not rows:
+            return updates
+        sites, last = request.sites, request.sites[-1]
+        deltas = torch.stack([found.value.delta for found in values])  # (n, d_out)
+        wanted: Tensor | None = None
+        for i, site in enumerate(sites):
+            request.progress("layers", i, len(sites))
+            with updates_applied(request.model, updates):
+                keys, stream = _subjects(request.model, site, last, rows)  # (n, d_in), (n, d)
+            wanted = stream + deltas if wanted is None else wanted
+            # of the first layer without what rounding leaves of wanted - stream
+            missing = deltas if i == 0 else wanted - stream  # (n, d_out)
+            right = self.right(request, site, keys.T.double())  # (d_in, n)
+            left = (missing / self.share(len(sites) - i)).T  # (d_out, n)
+            if not (torch.isfinite(left).all() and torch.isfinite(right).all()):
+                raise EditError(f"the update of layer {site.layer} is not finite; try a lower lr")
+            factors = left.contiguous().cpu(), right.to(left).contiguous().cpu()
+            kept = self.kept(keys.T.to(left)).cpu() if self.keeps_keys else None
+            made = Update(site.layer, site.name, site.transposed, *factors, kept)
+            updates = side_by_side(updates, (made,))
+        request.progress("layers", len(sites), len(sites))
+        return updates
+
+    # whether later edits must know the keys of this one (AlphaEdit)
+    keeps_keys: ClassVar[bool] = False
+
+    def kept(self, keys: Tensor) -> Tensor:
+        """Return the keys that later edits must not disturb, (d_in, n)."""
+        return keys.contiguous()
+
+    def _outcome(
+        self,
+        request: EditRequest,
+        unit: Sequence[int],
+        number: int,
+        found: FactValue | Solution,
+        updates: tuple[Update, ...],
+        before: float,
+        rows: FactRows,
+    ) -> Outcome:
+        after, rewritten = answer_fit(request.model, rows)
+        if isinstance(found, FactValue):
+            details = found.details() | self.told(request)
+            others = [request.facts[i].id for i in unit if i != number]
+            if others:
+                details["value_shared_with"] = others
+            found = Solution(updates[-1], found.value, details)
+        last = request.sites[-1]
+        outcome = self.outcome(request.facts[number], last, found, before, after, rewritten)
+        layers = tuple(u.layer for u in updates) if outcome.layers else ()
+        return replace(outcome, layers=layers)
+
+    def told(self, request: EditRequest) -> dict[str, object]:
+        """Return what else an outcome tells, ready for JSON."""
+        return {}
+
+
+def _chunks(rows: Sequence[FactRows]) -> Iterator[list[FactRows]]:
+    """Part facts into runs of about `BATCH_TOKENS`, in their order."""
+    chunk: list[FactRows] = []
+    for one in rows:
+        if chunk and _tokens([*chunk, one]) > BATCH_TOKENS:
+            yield chunk
+            chunk = []
+        chunk.append(one)
+    if chunk:
+        yield chunk
+
+
+def _tokens(facts: Sequence[FactRows]) -> int:
+    """Return the tokens of a step: the tails of all rows, padded to the longest."""
+    fed = [row for rows in facts for row in rows.fed]
+    return len(fed) * max(len(row.ids) - row.subject for row in fed)
+
+
+@torch.no_grad()
+def _subjects(
+    model: Any, site: EditSite, last: EditSite, facts: Sequence[FactRows]
+) -> tuple[Tensor, Tensor]:
+    """Run facts through the model as it stands.
+
+    Returns:
+        (n, d_in) mean over templates of the keys at `site`, and (n, d) what `last`'s block hands on
+        at the bare prompt's subject; float32 or wider.
+    """
+    sites = [site] if site.name == last.name else [site, last]
+    keys, streams = [], []
+    for chunk in _chunks(facts):
+        rows = [row for one in chunk for row in one.fed[: one.n_templates]]
+        ends = torch.tensor([len(row.ids) - 1 for row in rows], device=model.device)
+        reads = Reads(torch.arange(len(rows), device=model.device), ends)
+        seen = clean_pass(model, sites, rows, reads, keep_cache=False)
+        wide = torch.promote_types(seen.keys[0].dtype, torch.float32)
+        start = 0
+        for one in chunk:
+            here = slice(start, start + one.n_templates)
+            keys.append(seen.keys[0][here].to(wide).mean(0))  # (d_in,)
+            streams.append(seen.streams[-1][start].to(wide))  # (d,)
+            start += one.n_templates
+    return torch.stack(keys), torch.stack(streams)

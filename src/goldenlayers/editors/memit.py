@@ -1,0 +1,99 @@
+"""MEMIT and EMMET: keys are answered, weighed against keys that must stay as they are.
+
+    X = C^-1 K (lambda I + K^T C^-1 K)^-1
+
+MEMIT (arXiv 2210.07229, equation 14) minimises lambda E|dW k|^2 over running text plus the error on
+the facts: dW = R K^T (lambda C + K K^T)^-1, which is R X^T by the Woodbury identity. EMMET (arXiv
+2403.14236) demands the facts instead: dW = R (K^T C^-1 K)^-1 K^T C^-1, softened by a
+small lambda on the diagonal. At one layer the two differ in lambda alone. C is the second moment of
+the keys (with `ridge`), factored once in float64 and never inverted; the n x n system of a batch is
+solved by Cholesky in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from goldenlayers.editors.batch import BatchEditor
+from goldenlayers.editors.defaults import batch_published
+from goldenlayers.editors.protocol import EditRequest
+from goldenlayers.editors.site_editor import model_type
+from goldenlayers.editors.value import ValueSettings, require_number
+from goldenlayers.errors import EditError, SettingsError
+from goldenlayers.models.sites import EditSite
+
+GPT2 = ("gpt2", "gptj")
+
+
+@dataclass(frozen=True)
+class MEMIT(BatchEditor):
+    """MEMIT over a window of layers. Settings as `BatchEditor`, and one more.
+
+    Attributes:
+        lam: lambda, the weight of what must stay: of E|dW k|^2 over running text, against the
+            squared error on the facts. None for the published one: 20,000 (GPT-2 XL) or 15,000.
+    """
+
+    lam: float | None = None
+    window: int = 5
+
+    name: ClassVar[str] = "memit"
+    published_lam: ClassVar[tuple[float, float]] = (20000.0, 15000.0)  # GPT-2 XL, LLaMA-2
+
+    def __post_init__(self) -> None:
+        if self.lam is not None:
+            require_number("lam", self.lam)
+        super().__post_init__()
+
+    def published(self, model_type: str) -> ValueSettings:
+        """Return MEMIT's settings of the value."""
+        return batch_published(model_type)
+
+    def right(self, request: EditRequest, site: EditSite, keys: Tensor) -> Tensor:
+        """Return X; see the module."""
+        lam = self.lam
+        if lam is None:
+            lam = self.published_lam[model_type(request) not in GPT2]
+        u = request.solvers[site.layer].solve(keys.T.double()).T  # (d_in, n)
+        system = keys.T.double() @ u  # (n, n)
+        system.diagonal().add_(lam)
+        factor, failed = torch.linalg.cholesky_ex((system + system.T) / 2)
+        scale = float(system.diagonal().max())
+        if int(failed) or not float(factor.diagonal().min()) ** 2 > 1e-12 * scale:
+            raise EditError(
+                f"layer {site.layer}: the keys of {keys.shape[1]} facts are not independent, so "
+                f"they cannot be answered one by one with lam={lam:g}; give a larger lam, or "
+                "same_subject='merge'"
+            )
+        return torch.cholesky_solve(u.T, factor).T
+
+
+@dataclass(frozen=True)
+class EMMET(MEMIT):
+    """EMMET at one layer; settings as MEMIT.
+
+    lam None is the published one: 100 (GPT-2 XL: 0.1 times its weight of the covariance, 1,000) or
+    0.1; 0 demands the facts exactly.
+    """
+
+    window: int = 1
+
+    name: ClassVar[str] = "emmet"
+    published_lam: ClassVar[tuple[float, float]] = (100.0, 0.1)
+
+    def require(self, request: EditRequest) -> None:
+        """Refuse several layers too.
+
+        Raises:
+            SettingsError: If there are several, or a covariance is missing.
+        """
+        if len(request.sites) > 1:
+            raise SettingsError(
+                f"emmet edits one layer, {len(request.sites)} were given; choose one layer, or "
+                "memit for a window"
+            )
+        super().require(request)

@@ -1,0 +1,48 @@
+"""A window of neighbouring layers by a ranking, for editors that spread an edit over several."""
+
+from __future__ import annotations
+
+from goldenlayers.errors import SettingsError
+from goldenlayers.locators.ranking import LayerRanking
+
+
+def window_of(ranking: LayerRanking, width: int) -> tuple[int, ...]:
+    """Return the window of a ranking: neighbouring layers, the golden one among them.
+
+    Of all such windows it is the one with the greatest sum of scores. A layer that cannot be chosen
+    (outside the fences, or not reached) counts as the worst of those that can. Ties, as of a method
+    without scores, go to the window whose middle is nearest to the golden layer, then to the
+    shallower. Windows of another kind are given as layers.
+
+    Args:
+        ranking: The ranking.
+        width: How many layers.
+
+    Returns:
+        The layers, shallow first.
+
+    Raises:
+        SettingsError: If so many neighbours of the golden layer were not ranked.
+    """
+    scores = {
+        s.layer: s.score for s in ranking.layers if s.rank is not None and s.score is not None
+    }
+    worst = min(scores.values(), default=0.0)
+    ranked = {s.layer for s in ranking.layers}
+    windows = [
+        range(start, start + width)
+        for start in range(ranking.golden - width + 1, ranking.golden + 1)
+        if ranked.issuperset(range(start, start + width))
+    ]
+    if not windows:
+        raise SettingsError(
+            f"the ranking does not hold {width} neighbouring layers around the golden layer "
+            f"{ranking.golden}; rank all layers, give a smaller window, or name the layers"
+        )
+
+    def worth(window: range) -> tuple[float, float, int]:
+        middle = window.start + (width - 1) / 2
+        total = sum(scores.get(n, worst) for n in window)
+        return total, -abs(middle - ranking.golden), -window.start
+
+    return tuple(max(windows, key=worth))
