@@ -203,12 +203,15 @@ def test_rankings_that_do_not_fit(refuse, cli, llama, gpt2, facts_file, tmp_path
 
 WRONG = {
     ("--layer", "9"): "layer 9 does not exist; the model has layers 0 to 3",
-    ("--layer", "-1"): "--layer '-1': expected a layer's number, from 0, or auto",
+    (
+        "--layer",
+        "-1",
+    ): "--layer '-1': expected a layer's number, from 0, a window such as 4-8, or auto",
     ("--layer", "1.0"): "expected a layer's number",
     ("--layer", "9" * 5000): "expected a layer's number",
     ("--layer", "²"): "expected a layer's number",
     ("--layer", "1", "--ranking", "x"): "--layer and --ranking both name a layer",
-    ("--editor", "memit"): "editor 'memit' is unknown; expected one of r-rome, rome",
+    ("--editor", "mend"): "editor 'mend' is unknown; expected one of r-rome, rome",
     ("--templates", "long"): "--templates 'long': expected one of published, short, bare",
     ("--lr", "nan"): "lr nan: expected a number above 0",
     ("--lr", "0"): "lr 0.0: expected a number above 0",

@@ -237,7 +237,7 @@ WRONG = {
     ("--layers", "1", "--sequential", "--every", "0"): "--every 0: expected 1 or more",
     ("--layers", "1", "--sequential", "--editor", ","): "--editor ',': expected one; several need",
     ("--layers", "1", "--editor", "rome,r-rome"): "expected one; several need --sequential",
-    ("--layers", "1", "--editor", "memit"): "editor 'memit' is unknown",
+    ("--layers", "1", "--editor", "mend"): "editor 'mend' is unknown",
     ("--layers", "1", "--every", "5"): "--every has no effect without --sequential",
     ("--every", "5"): "--every has no effect without --layers",
     ("--lr", "0.1"): "--lr has no effect without --layers",

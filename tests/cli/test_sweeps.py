@@ -166,7 +166,7 @@ def test_compare_stopped(cli, llama, facts, tmp_path, stop_after):
 def test_compare_refuses_before_the_model_is_loaded(cli, facts):
     at = ("compare", "--model", "/no/such/model", "--facts", facts)
     assert "method 'best' is unknown" in cli(*at, "--methods", "lga,best").message
-    assert "editor 'memit' is unknown" in cli(*at, "--editor", "memit").message
+    assert "editor 'mend' is unknown" in cli(*at, "--editor", "mend").message
 
 
 def test_find_by_tracing_draws_the_heat_map_that_is_asked_for(cli, llama, write_facts, tmp_path):

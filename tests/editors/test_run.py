@@ -12,6 +12,7 @@ import goldenlayers as gl
 from goldenlayers.covariance.moment import KeyMoment
 from goldenlayers.errors import FactError, SettingsError, SiteError
 from goldenlayers.facts import FactSet
+from goldenlayers.locators.window import window_of
 from goldenlayers.models.sites import find_sites
 from tests import tiny
 from tests.editors.test_edit import same, state
@@ -48,10 +49,52 @@ def test_any_whole_number_is_a_layer(llama, layer):
     assert found.updates == gl.edit(*llama, FACTS[0], 2, **HOW).updates
 
 
-@pytest.mark.parametrize("layer", ["2", "last", 2.0, None, True, [2]], ids=repr)
+@pytest.mark.parametrize("layer", ["2", "last", 2.0, None, True, ["2"]], ids=repr)
 def test_what_is_no_layer(llama, layer):
-    with pytest.raises(SettingsError, match="expected a number, a ranking or 'auto'"):
+    with pytest.raises(SettingsError, match="expected a number, several, a ranking or 'auto'"):
         gl.edit(*llama, FACTS[0], layer, **HOW)
+
+
+def test_a_window_and_who_takes_it(llama):
+    model, tokenizer = llama
+    C = gl.key_covariance(model, tokenizer, [1, 2, 3], tokens=200, cache=False)
+    how = {**HOW, "covariance": C}
+    found = gl.edit(*llama, FACTS[:2], [2, 1], "memit", **how)
+    assert found.layers == (1, 2)
+    assert found.settings["layers"] == [1, 2]
+    assert [o.layers for o in found.outcomes] == [(1, 2)] * 2
+    assert gl.edit(*llama, FACTS[0], 2, "emmet", **how).layers == (2,)
+    for editor in ("r-rome", "emmet"):
+        with pytest.raises(SettingsError, match=f"{editor} edits one layer, 2 were given"):
+            gl.edit(*llama, FACTS[0], [1, 2], editor, **how)
+    with pytest.raises(SettingsError, match="the covariance has no layer 0"):
+        gl.edit(*llama, FACTS[0], [0, 1], "memit", **how)
+    with pytest.raises(SettingsError, match="memit needs the covariance of the keys"):
+        gl.edit(*llama, FACTS[0], [1, 2], "memit", **HOW)
+
+
+def test_a_ranking_gives_a_window(llama, ranking):
+    C = gl.key_covariance(*llama, tokens=200, cache=False)
+    found = gl.edit(*llama, FACTS[0], ranking, "memit", covariance=C, window=2, **HOW)
+    assert found.layers == window_of(ranking, 2, 2)
+    # a model with fewer layers than the published window
+    assert gl.edit(*llama, FACTS[0], ranking, "memit", covariance=C, **HOW).layers == (0, 1, 2)
+
+
+def test_later_edits_spare_the_keys_of_earlier_ones(llama):
+    model, tokenizer = llama
+    C = gl.key_covariance(model, tokenizer, [1], tokens=200, cache=False)
+    how = {**HOW, "covariance": C, "threshold": 1.0, "relative": True}
+    first = gl.edit(*llama, FACTS[:2], 1, "alphaedit", **how)
+    assert first.updates[0].keys.shape[1] == 2
+    with first.applied(model):
+        spared = gl.edit(*llama, tiny.FACTS[2], 1, "alphaedit", earlier=first, **how)
+        careless = gl.edit(*llama, tiny.FACTS[2], 1, "alphaedit", **how)
+    assert spared.updates != careless.updates
+    # the state goes on with the composed edit
+    both = gl.Edit.compose([first, spared])
+    assert torch.equal(both.updates[0].keys[:, :2], first.updates[0].keys)
+    assert both.updates[0].keys.shape[1] == 3
 
 
 def test_layers_that_do_not_exist(llama):
@@ -120,7 +163,7 @@ def test_what_are_no_facts(llama, facts, match):
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"editor": "memit"}, "editor 'memit' is unknown; expected one of r-rome, rome"),
+        ({"editor": "mend"}, "editor 'mend' is unknown; expected one of r-rome, rome"),
         ({"learning_rate": 1}, "has no setting 'learning_rate'; it has lr, "),
         ({"lr": float("nan")}, "lr nan: expected"),
         ({"lr": "fast"}, "lr 'fast': expected a number above 0"),

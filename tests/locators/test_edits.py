@@ -193,7 +193,7 @@ def test_verified_goes_on_with_its_store(tmp_path, counted):
     [({"objective": "best"}, "objective 'best' is unknown"),
      ({"templates": "long"}, "templates 'long' is unknown"),
      ({"covariance": "/no/such"}, "covariance '/no/such': no such file"),
-     ({"editor": "memit"}, "editor 'memit' is unknown"),
+     ({"editor": "mend"}, "editor 'mend' is unknown"),
      ({"editor_settings": {"lr": -1.0}}, "lr -1"),
      ({"batch_tokens": 0}, "batch_tokens 0"),
      ({"race": 1}, "race 1: expected 2 or more layers, or all"),

@@ -38,6 +38,13 @@ def test_windows(scores, golden, fenced, width, expected):
     assert window_of(ranking(dict(enumerate(scores)), golden, fenced), width) == expected
 
 
+def test_the_deepest_layer_that_is_wanted():
+    scores = dict(enumerate([0.0, 0.0, 3.0, 5.0]))
+    assert window_of(ranking(scores, 2), 2) == (2, 3)
+    assert window_of(ranking(scores, 2), 2, deepest=2) == (1, 2)
+    assert window_of(ranking(scores, 3), 2, deepest=2) == (2, 3)  # the golden one all the same
+
+
 def test_layers_that_were_not_ranked():
     with pytest.raises(SettingsError, match="3 neighbouring layers around the golden layer 4"):
         window_of(ranking({0: 1.0, 2: 1.0, 4: 5.0, 5: 2.0}, 4), 3)

@@ -182,6 +182,6 @@ def test_refusals():
     refused(SettingsError, "every True: expected a whole number", every=True)
     refused(SettingsError, "every 2.5", every=2.5)
     refused(SettingsError, "layer 4 does not exist", layer=4)
-    refused(SettingsError, "editor 'memit' is unknown", editor="memit")
+    refused(SettingsError, "editor 'mend' is unknown", editor="mend")
     refused(FactError, "two facts have the id '2'", facts=[*FACTS, FACTS[1]])
     refused(FactError, "no facts to edit", facts=[])

@@ -81,6 +81,7 @@ def command(
     occurrence: options.Occurrence = "last",
     stop_loss: options.StopLoss = 0.05,
     converged_below: options.ConvergedBelow = 0.6931,
+    settings: options.Settings = None,
     plain: options.Plain = False,
     resume: options.Resume = False,
     seed: Annotated[
@@ -128,7 +129,8 @@ def command(
     """
     options.check_out(out)
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    settings = editing.editor_settings(ctx)
+    own = editing.editor_settings(ctx)
+    covariance = editing.covariance_for(ctx, [editor])
     with console.working("starting"):
         from goldenlayers.report.comparison_table import comparison_lines, comparison_table
         from goldenlayers.results import require_own
@@ -137,7 +139,7 @@ def command(
         from goldenlayers.sweep.store import NAME as STORE
 
         require_own(out / JSON_NAME, FORMAT)
-    editing.check([editor], settings, templates, covariance, seed)
+    editing.check([editor], own, templates, covariance, seed)
     of_methods: dict[str, Any] = {
         "confidence": confidence, "race": options.racers(race), "kind": kind, "window": window,
         "draws": draws, "noise": noise, "traced": traced,
@@ -153,7 +155,7 @@ def command(
             store=out / STORE, resume=resume, identity=loaded.identity, say=console.say,
             progress=progress, objective=objective, editor=editor, templates=templates,
             covariance=covariance, plain=plain,
-            editor_settings={k: v for k, v in settings.items() if v is not None},
+            editor_settings=own,
             **{k: v for k, v in of_methods.items() if k in known and v is not None},
         )  # fmt: skip
     with console.working(f"writing {out}"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +63,8 @@ def command(
     layer: Annotated[
         str,
         typer.Option(
-            help="Layer to edit; auto takes the golden layer: of --ranking, or LGA finds it on the "
+            help="Layer to edit, or the window of an editor that takes several (4-8); auto takes "
+            "the golden layer, or the window around it: of --ranking, or LGA finds it on the "
             "file's proxy facts, or on the bundled ones where it marks none.",
             rich_help_panel=WHERE,
         ),
@@ -87,6 +87,7 @@ def command(
     occurrence: options.Occurrence = "last",
     stop_loss: options.StopLoss = 0.05,
     converged_below: options.ConvergedBelow = 0.6931,
+    settings: options.Settings = None,
     seed: Annotated[int, typer.Option(help="Seed of all sampling.", rich_help_panel=HOW)] = 0,
     chat: options.Chat = False,
     device: options.Device = "auto",
@@ -136,38 +137,46 @@ def command(
     """
     wanted = _formats(formats)
     options.check_out(out)
-    number = _number(layer, ranking)
+    numbers = _numbers(layer, ranking)
     with console.working("starting"):
+        from goldenlayers.editors.files.load import edits_on
         from goldenlayers.editors.run import edit
-        from goldenlayers.editors.which_layer import resolve_layer
+        from goldenlayers.editors.which_layer import resolve_layers
         from goldenlayers.locators.ranking import LayerRanking as Ranking
         from goldenlayers.metrics.evaluate import evaluate
         from goldenlayers.report.before_after import BeforeAfter, look
         from goldenlayers.report.edit_report import EditReport, require_place
 
-    settings = editing.editor_settings(ctx)
-    (chosen_editor,) = editing.check([editor], settings, templates, covariance, seed)
+    own = editing.editor_settings(ctx)
+    covariance = editing.covariance_for(ctx, [editor])
+    (chosen_editor,) = editing.check([editor], own, templates, covariance, seed)
     require_place(out, wanted)
-    at = Ranking.load(ranking) if ranking is not None else number
+    width = getattr(chosen_editor, "window", 1)
+    at = Ranking.load(ranking) if ranking is not None else numbers
+    # a model folder of ours knows the edits that are on it
+    spares = getattr(chosen_editor, "keeps_keys", False) and Path(model).is_dir()
+    earlier = edits_on(Path(model)) if spares else None
     source = _facts(ctx, facts, subject, prompt, new, rephrase or [])
     if not known_by:
         chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
-    loaded = loading.load_of(ctx, "all" if at is None else [_golden(at)])
+    loaded = loading.load_of(ctx, _edited(at, width))
     source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
     pair = loaded.model, loaded.tokenizer
     if at is not None:
-        resolve_layer(*pair, at, site)  # a wrong layer is refused before the long part
+        # a wrong layer is refused before the long part
+        sites, _ = resolve_layers(*pair, at, site, width=width)
     made_templates = editing.templates_for(loaded, chosen, chosen_editor, templates, seed)
     found: LayerRanking | None = None
     with console.StageProgress() as progress:
         if at is None:
             at = found = editing.find_layer(loaded, source, site, seed, progress)
             console.say(f"golden layer {at.golden} by LGA on {len(at.answers)} facts")
+            sites, _ = resolve_layers(*pair, at, site, width=width)
         moments = editing.key_moments(
             covariance,
             loaded,
-            [_golden(at)],
+            [s.layer for s in sites],
             site,
             seed,
             progress,
@@ -179,11 +188,12 @@ def command(
             editor,
             templates=made_templates,
             covariance=moments,
+            earlier=earlier,
             site=site,
             seed=seed,
             identity=loaded.identity,
             progress=progress,
-            **settings,
+            **own,
         )
         before = look(*pair, chosen, progress=progress, stage="continuations before the edit")
         with made.applied(loaded.model):
@@ -217,19 +227,35 @@ def _formats(text: str) -> tuple[str, ...]:
     return names
 
 
-def _number(layer: str, ranking: Path | None) -> int | None:
+def _numbers(layer: str, ranking: Path | None) -> list[int] | None:
+    """Return the layers that the option names, None for auto."""
+    from goldenlayers.models.sites import parse_layers
+
     if layer == "auto":
         return None
-    if not re.fullmatch(r"[0-9]{1,6}", layer):
+    try:
+        numbers = sorted(parse_layers(layer))
+    except SettingsError:
         found = layer if len(layer) < 40 else f"{layer[:39]}…"
-        raise SettingsError(f"--layer {found!r}: expected a layer's number, from 0, or auto")
+        raise SettingsError(
+            f"--layer {found!r}: expected a layer's number, from 0, a window such as 4-8, or auto"
+        ) from None
     if ranking is not None:
         raise SettingsError("--layer and --ranking both name a layer; give one of them")
-    return int(layer)
+    return numbers
 
 
-def _golden(at: LayerRanking | int) -> int:
-    return at if isinstance(at, int) else at.golden
+def _edited(at: LayerRanking | list[int] | None, width: int) -> str | list[int]:
+    """Return the layers that will be edited, as far as they are known before the model is there."""
+    from goldenlayers.locators.window import window_of
+
+    if at is None:
+        return "all"
+    if isinstance(at, list):
+        return at
+    if width == 1:
+        return [at.golden]
+    return list(window_of(at, min(width, len(at.layers) - 1), at.layers[-1].layer - 1))
 
 
 def _facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,40 @@ if TYPE_CHECKING:
 # options that say how an edit is made, each by the name of the editor's setting
 EDITOR = (
     "lr", "steps", "weight_decay", "clamp", "kl_factor", "value_from", "ridge",
-    "occurrence", "stop_loss", "converged_below",
+    "occurrence", "stop_loss", "converged_below", "settings",
 )  # fmt: skip
 
 
 def editor_settings(ctx: typer.Context) -> dict[str, Any]:
-    """Return the values of a command's options in `EDITOR`; None is the editor's own default."""
-    return {name: ctx.params[name] for name in EDITOR}
+    """Return the editor's settings that were given, by options of their own or with --set.
+
+    Raises:
+        SettingsError: If a --set has another form, or names a setting that was given already.
+    """
+    found = {name: ctx.params[name] for name in given(ctx, EDITOR) if name != "settings"}
+    for text in ctx.params.get("settings") or []:
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name.isidentifier():
+            raise SettingsError(f"--set {text!r}: expected NAME=VALUE, such as lam=15000")
+        if name in found:
+            raise SettingsError(f"--set {text!r}: {name} is given twice")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value.strip()
+    return found
+
+
+def covariance_for(ctx: typer.Context, editors: Iterable[str]) -> str:
+    """Return what --covariance says; where it says nothing, what the editors need."""
+    from goldenlayers.editors.run import EDITORS
+
+    text: str = ctx.params["covariance"]
+    if given(ctx, ["covariance"]):
+        return text
+    needed = any(getattr(EDITORS.get(name), "needs_covariance", False) for name in editors)
+    return "model" if needed else text
 
 
 def given(ctx: typer.Context, names: Iterable[str]) -> list[str]:

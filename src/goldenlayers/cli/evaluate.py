@@ -85,6 +85,7 @@ def command(
     occurrence: options.Occurrence = "last",
     stop_loss: options.StopLoss = 0.05,
     converged_below: options.ConvergedBelow = 0.6931,
+    settings: options.Settings = None,
     seed: Annotated[
         int, typer.Option(help="Seed of all sampling.", rich_help_panel=options.HOW)
     ] = 0,
@@ -137,9 +138,10 @@ def command(
       golden-layers evaluate --split all --limit 100 --layers auto --sequential --editor r-rome,rome
     """
     options.check_out(out)
-    settings = editing.editor_settings(ctx)
+    own = editing.editor_settings(ctx)
     editors = _check(ctx, edits, layers, sequential, editor, every)
-    editing.check(editors, settings, templates, covariance, seed)
+    covariance = editing.covariance_for(ctx, editors)
+    editing.check(editors, own, templates, covariance, seed)
     with console.working("starting"):
         from goldenlayers.editors.edit import Edit
 
@@ -166,7 +168,7 @@ def command(
                 "seed": seed,
                 "identity": loaded.identity,
                 "progress": progress,
-            } | settings
+            } | own
             if sequential:
                 result = _sequences(loaded, chosen, numbers, editors, every, shared)
             else:
@@ -225,10 +227,10 @@ def _check(
     if not editors or (len(editors) > 1 and not sequential):
         raise SettingsError(f"--editor {editor!r}: expected one; several need --sequential")
     if layers is not None:
-        from goldenlayers.models.sites import _parse_layers
+        from goldenlayers.models.sites import parse_layers
 
         numbers = [part for part in layers.split(",") if part.strip() != "auto"]
-        n = len(_parse_layers(",".join(numbers))) if numbers else 0
+        n = len(parse_layers(",".join(numbers))) if numbers else 0
         if sequential and n + ("auto" in layers) != 1:
             raise SettingsError(
                 f"--layers {layers!r}: --sequential edits one layer, expected a number or auto"

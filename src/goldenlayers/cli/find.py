@@ -111,6 +111,7 @@ def command(
     occurrence: options.Occurrence = "last",
     stop_loss: options.StopLoss = 0.05,
     converged_below: options.ConvergedBelow = 0.6931,
+    settings: options.Settings = None,
     plain: options.Plain = False,
     resume: options.Resume = False,
     seed: Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=HOW)] = 0,
@@ -174,9 +175,9 @@ def command(
     converted: dict[str, Any] = {"fence": _fence(fence)}
     if race is not None:
         converted["race"] = options.racers(race)
-    settings = of_method.settings_of(ctx, method, converted)
-    store = out / STORE if "editor_settings" in settings else None
-    make_locator(method, **settings)  # a wrong setting must not wait for the model to load
+    chosen_settings = of_method.settings_of(ctx, method, converted)
+    store = out / STORE if "editor_settings" in chosen_settings else None
+    make_locator(method, **chosen_settings)  # a wrong setting must not wait for the model to load
     chosen = choosing.read(ctx)
     split = choosing.used_split(split)
     if not known_by:
@@ -200,7 +201,7 @@ def command(
             resume=resume,
             say=console.say,
             progress=progress,
-            **settings,
+            **chosen_settings,
         )
     ranking = replace(ranking, seconds={"load": load_seconds, **ranking.seconds})
     with console.working("drawing"):

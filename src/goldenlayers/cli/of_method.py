@@ -47,7 +47,8 @@ def settings_of(ctx: typer.Context, method: str, converted: Mapping[str, Any]) -
     chosen = {name: values[name] for name in CHOOSING if name in known and name in values}
     if "editor_settings" in known:
         own = editing.editor_settings(ctx)
-        chosen["editor_settings"] = {k: v for k, v in own.items() if v is not None}
+        chosen["editor_settings"] = own
+        chosen["covariance"] = editing.covariance_for(ctx, [ctx.params["editor"]])
     if "lga" in known:
         chosen["lga"] = LGA(**{k: values[k] for k in PROPOSAL})
     return chosen

@@ -155,7 +155,8 @@ Covariance = Annotated[
     str,
     typer.Option(
         help="none, or the text that the keys' covariance is taken over: model (text that the "
-        "model writes), a file, hub:owner/name; kept on disk, see golden-layers covariance.",
+        "model writes), a file, hub:owner/name; kept on disk, see golden-layers covariance. "
+        "Editors that need one take model.",
         rich_help_panel=_EDITING,
     ),
 ]
@@ -205,6 +206,18 @@ ConvergedBelow = Annotated[
     typer.Option(
         help="A fact took if its new answer costs less than this after the templates, nats a "
         "token; ln 2 means better than even odds.",
+        rich_help_panel=_EDITING,
+    ),
+]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Another setting of the editor, may be repeated: memit, emmet lam=15000; alphaedit "
+        "threshold=0.02, relative=true, l2=10; all three window=5, same_subject=apart; see "
+        "docs/editors.md.",
         rich_help_panel=_EDITING,
     ),
 ]

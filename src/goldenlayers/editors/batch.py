@@ -97,8 +97,7 @@ class BatchEditor(SiteEditor):
         if self.needs_covariance and missing:
             raise SettingsError(
                 f"{self.name} needs the covariance of the keys, and there is none of layer "
-                f"{missing[0]}; give covariance=goldenlayers.key_covariance(model, tokenizer, "
-                "layers), or on the command line --covariance model"
+                f"{missing[0]}"
             )
 
     def share(self, left: int) -> float:

@@ -8,15 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from goldenlayers.covariance.key import model_kind
-from goldenlayers.covariance.moment import RIDGE, KeyMoment
+from torch import Tensor
+
+from goldenlayers.covariance.moment import KeyMoment
+from goldenlayers.editors.alphaedit import AlphaEdit
 from goldenlayers.editors.base import base_of
 from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.fact_rows import fact_rows
-from goldenlayers.editors.protocol import Editor, EditRequest, OnStep, Solver, ignore_step
+from goldenlayers.editors.given_covariance import moments_of, solvers_of
+from goldenlayers.editors.memit import EMMET, MEMIT
+from goldenlayers.editors.protocol import Editor, EditRequest, OnStep, ignore_step
 from goldenlayers.editors.rome import ROME, RROME
 from goldenlayers.editors.templates import Templates, make_templates
-from goldenlayers.editors.which_layer import resolve_layer
+from goldenlayers.editors.which_layer import resolve_layers
 from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.ranking import LayerRanking
@@ -28,7 +32,9 @@ from goldenlayers.models.sites import EditSite
 from goldenlayers.progress import Progress, silent
 from goldenlayers.versions import versions
 
-EDITORS: dict[str, type[Editor]] = {"r-rome": RROME, "rome": ROME}
+EDITORS: dict[str, type[Editor]] = {
+    "r-rome": RROME, "rome": ROME, "memit": MEMIT, "emmet": EMMET, "alphaedit": AlphaEdit,
+}  # fmt: skip
 # what scored best on the bundled proxy facts, and without a covariance: docs/editing.md
 TEMPLATES = "short"
 
@@ -37,11 +43,12 @@ def edit(
     model: Any,
     tokenizer: Any,
     facts: Fact | Iterable[Fact],
-    layer: int | str | LayerRanking = "auto",
+    layer: int | str | LayerRanking | Sequence[int] = "auto",
     editor: str = "r-rome",
     *,
     templates: str | Sequence[str] | Templates = TEMPLATES,
     covariance: Mapping[int, KeyMoment] | None = None,
+    earlier: Edit | None = None,
     site: str | None = None,
     seed: int = 0,
     identity: ModelIdentity | None = None,
@@ -54,22 +61,25 @@ def edit(
     Args:
         model: A causal language model of transformers.
         tokenizer: Its fast tokenizer.
-        facts: One fact or several; several are edited one after another, each into the model as
-            the ones before left it.
-        layer: The layer to edit; a ranking, whose golden layer is taken; or "auto": LGA on the
-            bundled proxy facts. To choose on facts of your own, call `goldenlayers.find` and give
-            its ranking.
-        editor: "r-rome" or "rome".
+        facts: One fact or several. ROME and R-ROME edit them one after another, each into the model
+            as the ones before left it; the others take them as one batch.
+        layer: The layer to edit, or several for an editor that takes a window; a ranking, whose
+            golden layer is taken, or the window around it (`goldenlayers.locators.window`); or
+            "auto": LGA on the bundled proxy facts. To choose on facts of your own, call
+            `goldenlayers.find` and give its ranking.
+        editor: One of `EDITORS`.
         templates: "published", "short", "bare", prefixes of your own, or finished `Templates`
             (which saves writing them anew for each call).
         covariance: None for none, or what `goldenlayers.key_covariance` returns: a mapping from
-            layer to the moment of its keys.
+            layer to the moment of its keys. MEMIT, EMMET and AlphaEdit need it.
+        earlier: Edits that are on the model already, whose keys AlphaEdit spares; several as one,
+            by `Edit.compose`.
         site: Qualified name of the edit site with "{}" for the layer, if structure does not tell.
         seed: Seed of the templates.
         identity: Which model this is, if it is known better than from the model itself.
         progress: Called with stage, facts done and facts in total.
         on_step: Called after each evaluation of a value's loss, with the step and delta (d_out,).
-        **settings: Settings of the editor; see `goldenlayers.RROME`.
+        **settings: Settings of the editor; see its class, such as `goldenlayers.RROME`.
 
     Returns:
         The edit. `outcomes` says per fact whether it converged, and the loss reached.
@@ -91,22 +101,31 @@ def edit(
     start = time.perf_counter()
     chosen_editor = make_editor(editor, **settings)
     wanted = checked(facts, seed)
-    at, chosen_by = resolve_layer(model, tokenizer, layer, site, seed, progress)
-    moments = moments_of(covariance, at, model, tokenizer)
+    width = getattr(chosen_editor, "window", 1)
+    sites, chosen_by = resolve_layers(model, tokenizer, layer, site, seed, progress, width)
+    moments = moments_of(covariance, sites, model, tokenizer, chosen_editor)
     with untouched(model):
         require_causal(model)
         made = make_templates(model, tokenizer, templates, seed=seed)
         solvers = solvers_of(moments, chosen_editor)
         result = chosen_editor.edit(
             EditRequest(
-                model, tokenizer, wanted, [at], made, solvers, progress=progress, on_step=on_step
+                model,
+                tokenizer,
+                wanted,
+                sites,
+                made,
+                solvers,
+                keys_of(earlier),
+                progress=progress,
+                on_step=on_step,
             )
         )
     return Edit(
         editor=editor,
         updates=result.updates,
         outcomes=result.outcomes,
-        settings=describe(chosen_editor, at, made, moments, site, seed)
+        settings=describe(chosen_editor, sites, made, moments, site, seed)
         | chat_setting(tokenizer)
         | {"layer_chosen_by": chosen_by},
         base=base_of(model, [u.name for u in result.updates], identity or identify(model)),
@@ -188,7 +207,7 @@ def require_editable(
 
 def describe(
     editor: Editor,
-    at: EditSite,
+    sites: Sequence[EditSite],
     templates: Templates,
     moments: Mapping[int, KeyMoment],
     site: str | None,
@@ -199,7 +218,7 @@ def describe(
         str(layer): {"of": dict(m.key), "tokens": m.tokens} for layer, m in moments.items()
     }
     return asdict(editor) | {
-        "layers": [at.layer],
+        "layers": [s.layer for s in sites],
         "site": site,
         "templates": {
             "kind": templates.kind,
@@ -211,47 +230,7 @@ def describe(
     }
 
 
-def solvers_of(moments: Mapping[int, KeyMoment], editor: Editor) -> dict[int, Solver]:
-    """Factor the covariances, with the editor's ridge."""
-    return {n: m.solver(getattr(editor, "ridge", RIDGE)) for n, m in moments.items()}
-
-
-def moments_of(
-    covariance: Mapping[int, KeyMoment] | None, at: EditSite, model: Any, tokenizer: Any
-) -> dict[int, KeyMoment]:
-    """Return the moment of a site's keys by layer; empty where no covariance is used.
-
-    The moments of the unedited model serve its edited versions too, as published, so the weights
-    are not compared; architecture, configuration, tokenizer and site are.
-
-    Raises:
-        SettingsError: If the covariance lacks the layer, or is of another model.
-    """
-    if covariance is None:
-        return {}
-    if not isinstance(covariance, Mapping):
-        raise SettingsError(
-            f"covariance: found a {type(covariance).__name__}; expected None or a mapping from "
-            "layer to its moment, as goldenlayers.key_covariance returns"
-        )
-    try:
-        moment = covariance[at.layer]
-    except KeyError:
-        raise SettingsError(
-            f"the covariance has no layer {at.layer}; compute it with "
-            f"key_covariance(..., layers=[{at.layer}])"
-        ) from None
-    if moment.width != at.d_in:
-        raise SettingsError(
-            f"the covariance of layer {at.layer} is {moment.width} wide, the keys of {at.name!r} "
-            f"{at.d_in}; it is of another model"
-        )
-    made_on, now = moment.key.get("model", {}), model_kind(model, tokenizer)
-    other = [name for name, value in now.items() if made_on.get(name, value) != value]
-    if moment.site != at.name or other:
-        what = f"its {other[0]} differs" if other else f"it is of {moment.site!r}, not {at.name!r}"
-        raise SettingsError(
-            f"the covariance of layer {at.layer} is of another model: {what}; compute it with "
-            "key_covariance on this one"
-        )
-    return {at.layer: moment}
+def keys_of(earlier: Edit | None) -> dict[str, Tensor]:
+    """Return the keys that earlier edits keep, (d_in, m) by the site's name."""
+    updates = () if earlier is None else earlier.updates
+    return {u.name: u.keys for u in updates if u.keys is not None}

@@ -1,4 +1,4 @@
-"""Which layer is edited: a number, the golden layer of a ranking, or what LGA finds."""
+"""Which layers are edited: numbers, those of a ranking, or what LGA finds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from goldenlayers.errors import SettingsError
 from goldenlayers.facts.bundled import bundled_facts
 from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.locators.window import window_of
 from goldenlayers.models.sites import EditSite, choose_layers, find_sites
 from goldenlayers.progress import Progress, silent
 
@@ -21,7 +22,30 @@ def resolve_layer(
     seed: int = 0,
     progress: Progress = silent,
 ) -> tuple[EditSite, str]:
-    """Return the edit site that `layer` means, see `edit`, and a word on who chose it.
+    """Return the one edit site that `layer` means; as `resolve_layers`."""
+    (found,), by = resolve_layers(model, tokenizer, layer, site, seed, progress)
+    return found, by
+
+
+def resolve_layers(
+    model: Any,
+    tokenizer: Any,
+    layer: int | str | LayerRanking | Sequence[int],
+    site: str | None,
+    seed: int = 0,
+    progress: Progress = silent,
+    width: int = 1,
+) -> tuple[list[EditSite], str]:
+    """Return the edit sites that `layer` means, see `edit`, and a word on who chose them.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        layer: As for `edit`.
+        site: As for `edit`.
+        seed: Of the search, where LGA is to find the layer.
+        progress: As for `edit`.
+        width: How many layers a ranking gives, see `goldenlayers.locators.window`.
 
     Raises:
         SettingsError: If there is no such layer, or the ranking is of another model.
@@ -29,20 +53,35 @@ def resolve_layer(
     """
     sites = find_sites(model, site)
     if isinstance(layer, LayerRanking):
-        return _golden(layer, model, sites), _by(layer)
+        return _ranked(layer, model, sites, width), _by(layer)
     if isinstance(layer, str) and layer == "auto":
         # here and not above: some locators edit, and need the editors
         from goldenlayers.locators.find import find
 
         ranking = find(model, tokenizer, bundled_facts(), site=site, seed=seed, progress=progress)
-        return choose_layers(sites, [ranking.golden])[0], _by(ranking)
+        return _ranked(ranking, model, sites, width), _by(ranking)
+    several = isinstance(layer, Sequence) and not isinstance(layer, str)
+    numbers = [_number(n, layer) for n in (layer if several else [layer])]  # type: ignore[union-attr]
+    return choose_layers(sites, numbers), "given"
+
+
+def _number(found: Any, layer: Any) -> int:
     try:
-        number = None if isinstance(layer, bool | str) else operator.index(layer)
+        if not isinstance(found, bool | str):
+            return operator.index(found)
     except TypeError:
-        number = None
-    if number is None:
-        raise SettingsError(f"layer {layer!r}: expected a number, a ranking or 'auto'")
-    return choose_layers(sites, [number])[0], "given"
+        pass
+    raise SettingsError(f"layer {layer!r}: expected a number, several, a ranking or 'auto'")
+
+
+def _ranked(
+    ranking: LayerRanking, model: Any, sites: Sequence[EditSite], width: int
+) -> list[EditSite]:
+    golden = _golden(ranking, model, sites)
+    if width == 1:
+        return [golden]
+    deepest = max(1, len(sites) - 1)  # layers that can carry a value
+    return choose_layers(sites, window_of(ranking, min(width, deepest), deepest - 1))
 
 
 def _by(ranking: LayerRanking) -> str:

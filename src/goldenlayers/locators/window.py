@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from goldenlayers.errors import SettingsError
 from goldenlayers.locators.ranking import LayerRanking
 
 
-def window_of(ranking: LayerRanking, width: int) -> tuple[int, ...]:
+def window_of(ranking: LayerRanking, width: int, deepest: int | None = None) -> tuple[int, ...]:
     """Return the window of a ranking: neighbouring layers, the golden one among them.
 
     Of all such windows it is the one with the greatest sum of scores. A layer that cannot be chosen
@@ -17,6 +19,9 @@ def window_of(ranking: LayerRanking, width: int) -> tuple[int, ...]:
     Args:
         ranking: The ranking.
         width: How many layers.
+        deepest: The last layer that is wanted, unless the golden one lies below it. The values of
+            a window are trained behind its last layer, and a model's last layer cannot carry any:
+            nothing reads what it writes at the subject.
 
     Returns:
         The layers, shallow first.
@@ -29,20 +34,23 @@ def window_of(ranking: LayerRanking, width: int) -> tuple[int, ...]:
     }
     worst = min(scores.values(), default=0.0)
     ranked = {s.layer for s in ranking.layers}
-    windows = [
+    windows: list[Sequence[int]] = [
         range(start, start + width)
         for start in range(ranking.golden - width + 1, ranking.golden + 1)
         if ranked.issuperset(range(start, start + width))
     ]
+    if deepest is not None:
+        windows = [w for w in windows if w[-1] <= deepest] or windows
     if not windows:
         raise SettingsError(
             f"the ranking does not hold {width} neighbouring layers around the golden layer "
             f"{ranking.golden}; rank all layers, give a smaller window, or name the layers"
         )
 
-    def worth(window: range) -> tuple[float, float, int]:
-        middle = window.start + (width - 1) / 2
+    def worth(window: Sequence[int]) -> tuple[float, float, int]:
+        middle = window[0] + (width - 1) / 2
         total = sum(scores.get(n, worst) for n in window)
-        return total, -abs(middle - ranking.golden), -window.start
+        return total, -abs(middle - ranking.golden), -window[0]
 
-    return tuple(max(windows, key=worth))
+    best: Sequence[int] = max(windows, key=worth)
+    return tuple(best)

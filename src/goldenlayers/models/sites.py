@@ -93,7 +93,7 @@ def choose_layers(sites: Sequence[EditSite], layers: str | Sequence[int] | None)
     """
     if layers is None:
         return list(sites)
-    wanted = _parse_layers(layers) if isinstance(layers, str) else set(layers)
+    wanted = parse_layers(layers) if isinstance(layers, str) else set(layers)
     known = {site.layer for site in sites}
     missing = sorted(wanted - known)
     if missing or not wanted:
@@ -246,7 +246,12 @@ def _pattern(block_name: str) -> str:
     return block_name.rpartition(".")[0] + ".{}"
 
 
-def _parse_layers(text: str) -> set[int]:
+def parse_layers(text: str) -> set[int]:
+    """Return the layers that text such as "3,5-8" names.
+
+    Raises:
+        SettingsError: If the text is not of that form.
+    """
     layers: set[int] = set()
     for part in text.replace(" ", "").split(","):
         match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part)

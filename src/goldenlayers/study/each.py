@@ -11,13 +11,8 @@ from typing import Any
 
 from goldenlayers.covariance.moment import KeyMoment
 from goldenlayers.editors.edit import Outcome
-from goldenlayers.editors.run import (
-    TEMPLATES,
-    checked,
-    make_editor,
-    moments_of,
-    require_editable,
-)
+from goldenlayers.editors.given_covariance import moments_of
+from goldenlayers.editors.run import TEMPLATES, checked, make_editor, require_editable
 from goldenlayers.editors.templates import Templates, make_templates
 from goldenlayers.editors.which_layer import resolve_layer
 from goldenlayers.errors import SettingsError
@@ -191,8 +186,8 @@ def edit_each(
     numbers = [s.layer for s in sites]
     if not numbers or len(set(numbers)) < len(numbers):
         raise SettingsError(f"layers {numbers}: expected one or more, none twice")
-    for s in sites:  # what is missing must not be found after hours at other layers
-        moments_of(covariance, s, model, tokenizer)
+    # what is missing must not be found after hours at other layers
+    moments_of(covariance, sites, model, tokenizer, chosen_editor)
     with untouched(model):
         require_causal(model)
     made = make_templates(model, tokenizer, templates, seed=seed)

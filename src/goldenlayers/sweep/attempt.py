@@ -10,8 +10,9 @@ from typing import Any
 
 from goldenlayers.covariance.moment import KeyMoment
 from goldenlayers.editors.edit import Outcome, Update
+from goldenlayers.editors.given_covariance import moments_of, solvers_of
 from goldenlayers.editors.protocol import Editor, EditRequest
-from goldenlayers.editors.run import describe, moments_of, solvers_of
+from goldenlayers.editors.run import describe
 from goldenlayers.editors.templates import Templates
 from goldenlayers.editors.weights import updates_applied
 from goldenlayers.editors.which_layer import resolve_layer
@@ -68,10 +69,10 @@ class Attempts:
             SettingsError: If there is no such layer, or the covariance does not have it.
         """
         where, _ = resolve_layer(model, tokenizer, layer, site, seed)
-        moments = moments_of(covariance, where, model, tokenizer)
+        moments = moments_of(covariance, [where], model, tokenizer, editor)
         solvers = solvers_of(moments, editor)
         request = EditRequest(model, tokenizer, (), [where], templates, solvers)
-        settings = describe(editor, where, templates, moments, site, seed)
+        settings = describe(editor, [where], templates, moments, site, seed)
         return cls(editor, request, settings | chat_setting(tokenizer))
 
     def edit(self, fact: Fact) -> tuple[tuple[Update, ...], Outcome]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from goldenlayers.covariance.compute import key_covariance
 from goldenlayers.covariance.key import key_hash, model_key
+from goldenlayers.editors.given_covariance import moments_of, solvers_of
 from goldenlayers.editors.protocol import Editor
-from goldenlayers.editors.run import make_editor, moments_of, solvers_of
+from goldenlayers.editors.run import make_editor
 from goldenlayers.editors.templates import make_templates
 from goldenlayers.facts.fact import Fact
 from goldenlayers.metrics.questions import OWN_TOKENS
@@ -58,14 +59,13 @@ def prepared(
         progress: Called with stage, items done and their total.
     """
     chosen = make_editor(editor, **dict(settings or {})) if isinstance(editor, str) else editor
-    moments: dict[int, Any] = {}
+    found = None
     if covariance != "none":
         found = key_covariance(
             model, tokenizer, [s.layer for s in sites], text=covariance, seed=seed, say=say,
             progress=progress,
         )  # fmt: skip
-        for site in sites:
-            moments |= moments_of(found, site, model, tokenizer)
+    moments = moments_of(found, sites, model, tokenizer, chosen)
     with untouched(model):
         made = make_templates(model, tokenizer, templates, seed=seed)
     sweep = Sweep(
