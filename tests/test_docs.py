@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -73,3 +74,23 @@ def test_the_families_are_counted():
     text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     (told,) = re.findall(r"the tests do so for (\d+) families and variants", text)
     assert int(told) == len(tiny.MODELS) + len(families.MODELS)
+
+
+def test_the_study_of_the_data_sets_is_told_as_it_is():
+    spec = importlib.util.spec_from_file_location(
+        "collect", DOCS.parent / "tools" / "data_sets" / "collect.py"
+    )
+    collect = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(collect)
+    results = DOCS / "results" / "data-sets"
+    lines = [line for line in collect.tables(results) if line]
+    page = (DOCS / "data.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) > 20
+    assert [line for line in lines if line not in page] == []
+    for name in collect.compared(results):
+        found = json.loads((results / name / "comparison.json").read_text(encoding="utf-8"))
+        assert len(found["test_facts"]) >= 30
+        assert len(found["layers"]) == 30
+        with (results / name / "layers.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [float(r["score"]) for r in rows] == pytest.approx(found["test"]["score"])

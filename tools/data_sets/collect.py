@@ -36,6 +36,8 @@ def main() -> None:
 def collect(out: Path, docs: Path) -> None:
     """Copy the small part."""
     for name in NAMES:
+        if not (out / f"{name}-lga" / "ranking.json").is_file():
+            continue  # not run yet
         place = docs / name
         place.mkdir(parents=True, exist_ok=True)
         if (out / name / "comparison.json").is_file():
@@ -80,6 +82,8 @@ def lga_table(docs: Path) -> Iterator[str]:
     yield "| data set | facts used | old answers | layer chosen | next | wins of the resamples |"
     yield "| --- | --: | --- | --: | --- | --: |"
     for name in NAMES:
+        if not (docs / name / "lga.json").is_file():
+            continue
         lga = _load(docs / name / "lga.json")
         with (docs / name / "lga.csv").open(encoding="utf-8", newline="") as file:
             layers = {int(row["layer"]): row for row in csv.DictReader(file)}
