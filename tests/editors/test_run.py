@@ -73,6 +73,18 @@ def test_a_window_and_who_takes_it(llama):
         gl.edit(*llama, FACTS[0], [1, 2], "memit", **HOW)
 
 
+@pytest.mark.parametrize("editor", ["ft-l", "ft-m", "lora"])
+def test_editors_that_train_the_weight(llama, editor):
+    model = llama[0]
+    before = state(model)
+    found = gl.edit(*llama, FACTS, 1, editor, steps=3)
+    assert same(model, before)
+    assert found.layers == (1,)
+    assert all(o.nll_after < o.nll_before for o in found.outcomes)
+    with pytest.raises(SettingsError, match="one layer"):
+        gl.edit(*llama, FACTS, [1, 2], editor, steps=3)
+
+
 def test_a_ranking_gives_a_window(llama, ranking):
     C = gl.key_covariance(*llama, tokens=200, cache=False)
     found = gl.edit(*llama, FACTS[0], ranking, "memit", covariance=C, window=2, **HOW)

@@ -15,7 +15,9 @@ from goldenlayers.editors.alphaedit import AlphaEdit
 from goldenlayers.editors.base import base_of
 from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.fact_rows import fact_rows
+from goldenlayers.editors.fine_tuning import FTL, FTM
 from goldenlayers.editors.given_covariance import moments_of, solvers_of
+from goldenlayers.editors.lora import LoRA
 from goldenlayers.editors.memit import EMMET, MEMIT
 from goldenlayers.editors.protocol import Editor, EditRequest, OnStep, ignore_step
 from goldenlayers.editors.rome import ROME, RROME
@@ -34,6 +36,7 @@ from goldenlayers.versions import versions
 
 EDITORS: dict[str, type[Editor]] = {
     "r-rome": RROME, "rome": ROME, "memit": MEMIT, "emmet": EMMET, "alphaedit": AlphaEdit,
+    "ft-l": FTL, "ft-m": FTM, "lora": LoRA,
 }  # fmt: skip
 # what scored best on the bundled proxy facts, and without a covariance: docs/editing.md
 TEMPLATES = "short"
