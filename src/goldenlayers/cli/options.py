@@ -142,7 +142,12 @@ TrustRemoteCode = Annotated[
 TEMPLATES, COVARIANCE, VALUE_FROM = "short", "none", "prompt"
 _EDITING = "How the edit is made (where nothing is said: as published for the kind of model)"
 EditorName = Annotated[
-    str, typer.Option("--editor", help="r-rome or rome.", rich_help_panel=_EDITING)
+    str,
+    typer.Option(
+        "--editor",
+        help="r-rome, rome, memit, emmet, alphaedit, ft-l, ft-m or lora.",
+        rich_help_panel=_EDITING,
+    ),
 ]
 TemplateKind = Annotated[
     str,
@@ -216,8 +221,8 @@ Settings = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="Another setting of the editor, may be repeated: memit, emmet lam=15000; alphaedit "
-        "threshold=0.02, relative=true, l2=10; all three window=5, same_subject=apart; see "
-        "docs/editors.md.",
+        "threshold=0.02, relative=true, l2=10; all three window=5, same_subject=apart; lora "
+        "rank=8; ft-l, ft-m batch_size=1.",
         rich_help_panel=_EDITING,
     ),
 ]
