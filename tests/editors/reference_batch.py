@@ -67,7 +67,7 @@ def alphaedit(R, K, C, threshold, l2, earlier=None):
     return torch.linalg.solve(P @ A + l2 * eye, P @ K @ R.T).T
 
 
-def batch(model, tokenizer, facts, sites, prefixes, solve, *, value, on_stream=True, root=False):
+def batch(model, tokenizer, facts, sites, prefixes, solve, *, value, on_stream=True):
     """Return dW (d_out, d_in) by site and the deltas (d, n).
 
     `sites` are (module, block, whether the weight is transposed); `solve(i, R, K)` is the closed
@@ -87,11 +87,10 @@ def batch(model, tokenizer, facts, sites, prefixes, solve, *, value, on_stream=T
     for i, (name, _, transposed) in enumerate(sites):
         K = keys_of(model, tokenizer, name, facts, prefixes)
         now = [stream(model, block, *row(tokenizer, fact, "")) for fact in facts]
-        left = len(sites) - i
         R = torch.stack([z - h for z, h in zip(targets, now, strict=True)], dim=1)
         if not on_stream:
             R = torch.stack(deltas, dim=1)
-        dW = solve(i, R / (left**0.5 if root else left), K)
+        dW = solve(i, R / (len(sites) - i), K)
         weight = model.get_submodule(name).weight
         with torch.no_grad():
             weight += dW.T if transposed else dW

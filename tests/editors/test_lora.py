@@ -28,8 +28,6 @@ from tests.editors.trained import (
     teachable,
 )
 
-pytest.importorskip("peft")
-
 HOW = {"lr": 5e-3, "steps": 4}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goldenlayers.cli import choosing, console, editing, loading, options
+from goldenlayers.cli import choosing, console, editing, loading, method_options, options
 
 HOW = "What is compared"
 
@@ -58,16 +58,16 @@ def command(
         int | None,
         typer.Option(help="Use the first N test facts; all if not given.", rich_help_panel=HOW),
     ] = None,
-    objective: options.Objective = "mean",
-    race: options.Race = None,
+    objective: method_options.Objective = "mean",
+    race: method_options.Race = None,
     confidence: Annotated[
         float, typer.Option(help="Of the bounds of verified's race.", rich_help_panel=HOW)
     ] = 0.9,
-    kind: options.Kind = "mlp",
-    window: options.Window = 10,
-    draws: options.Draws = 10,
-    noise: options.Noise = 3.0,
-    traced: options.Traced = "known",
+    kind: method_options.Kind = "mlp",
+    window: method_options.Window = 10,
+    draws: method_options.Draws = 10,
+    noise: method_options.Noise = 3.0,
+    traced: method_options.Traced = "known",
     editor: options.EditorName = "r-rome",
     templates: options.TemplateKind = options.TEMPLATES,
     covariance: options.Covariance = options.COVARIANCE,
@@ -82,8 +82,8 @@ def command(
     stop_loss: options.StopLoss = 0.05,
     converged_below: options.ConvergedBelow = 0.6931,
     settings: options.Settings = None,
-    plain: options.Plain = False,
-    resume: options.Resume = False,
+    plain: method_options.Plain = False,
+    resume: method_options.Resume = False,
     seed: Annotated[
         int, typer.Option(help="Seed of everything random.", rich_help_panel=options.HOW)
     ] = 0,
@@ -141,8 +141,8 @@ def command(
         require_own(out / JSON_NAME, FORMAT)
     editing.check([editor], own, templates, covariance, seed)
     of_methods: dict[str, Any] = {
-        "confidence": confidence, "race": options.racers(race), "kind": kind, "window": window,
-        "draws": draws, "noise": noise, "traced": traced,
+        "confidence": confidence, "race": method_options.racers(race), "kind": kind,
+        "window": window, "draws": draws, "noise": noise, "traced": traced,
     }  # fmt: skip
     known = {setting for name in names for setting in own_settings(name)}
     chosen = choosing.read(ctx)

@@ -47,13 +47,22 @@ def table(made: Table, console: Console = out) -> None:
         Console(file=console.file, width=needed, emoji=False).print(made, soft_wrap=True)
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell about what is written already: a Ctrl-C here must not say that nothing was."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
 def result(
     data: Mapping[str, Any],
     shown: Iterable[Table | str],
     written: Iterable[Path],
     as_json: bool,
 ) -> None:
-    """Show a result that is on disk already, so Ctrl-C must not say that nothing was written.
+    """Show a result that is on disk already.
 
     Args:
         data: The result for machines, printed to standard output if `as_json`.
@@ -62,7 +71,7 @@ def result(
         as_json: Whether JSON is wanted.
     """
     to = err if as_json else out
-    try:
+    with told():
         if as_json:
             typer.echo(json.dumps(data, ensure_ascii=False, indent=1))
         for item in shown:
@@ -72,8 +81,6 @@ def result(
                 table(item, to)
         for path in written:
             line(f"[dim]written[/] {escape(str(path))}", to)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def say(text: str) -> None:

@@ -206,7 +206,7 @@ def command(
     )
     with console.working(f"writing {out}"):
         written = report.save(out, wanted, *pair)
-    with editing.told():
+    with console.told():
         if as_json:
             typer.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False))
         to = console.err if as_json else console.out

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -157,12 +156,3 @@ def key_moments(
         say=console.say,
         progress=progress,
     )
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Tell about what is written already: a Ctrl-C here must not say that nothing was."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None

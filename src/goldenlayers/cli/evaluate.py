@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from goldenlayers.cli import choosing, console, editing, evaluation_results, loading, options
+from goldenlayers.cli import (
+    choosing,
+    console,
+    editing,
+    evaluating,
+    evaluation_results,
+    loading,
+    options,
+)
 from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
-    from goldenlayers.editors.edit import Edit
-    from goldenlayers.facts.fact_set import FactSet
-    from goldenlayers.metrics.evaluation import Evaluation
-    from goldenlayers.models.load import LoadedModel
-    from goldenlayers.study.sequence import EditSequence
+    pass
 
 WITH = "With an edit"
 # options that only --layers has a use for
@@ -150,14 +153,16 @@ def command(
     source = choosing.read(ctx)
     if not known_by:
         chosen = editing.to_edit(source, split, limit)  # a wrong choice must not wait for the model
-    loaded = loading.load_of(ctx, _edited(layers, edit))
+    loaded = loading.load_of(ctx, evaluating.edited(layers, edit))
     source = choosing.known(ctx, source, loaded)
     chosen = editing.to_edit(source, split, limit)
     with console.StageProgress() as progress:
         if layers is None:
-            result: Any = _evaluated(loaded, chosen, edit, generate, fluency, seed, progress)
+            result: Any = evaluating.evaluated(
+                loaded, chosen, edit, generate, fluency, seed, progress
+            )
         else:
-            numbers = _layers(layers, loaded, source, site, seed, progress)
+            numbers = evaluating.layers(layers, loaded, source, site, seed, progress)
             shared = {
                 "templates": templates,
                 "covariance": editing.key_moments(
@@ -170,7 +175,7 @@ def command(
                 "progress": progress,
             } | own
             if sequential:
-                result = _sequences(loaded, chosen, numbers, editors, every, shared)
+                result = evaluating.sequences(loaded, chosen, numbers, editors, every, shared)
             else:
                 from goldenlayers.study.each import edit_each
 
@@ -180,7 +185,7 @@ def command(
                 )  # fmt: skip
     with console.working(f"writing {out}"):
         written = evaluation_results.save(result, out)
-    with editing.told():
+    with console.told():
         if as_json:
             typer.echo(
                 json.dumps(
@@ -236,70 +241,3 @@ def _check(
                 f"--layers {layers!r}: --sequential edits one layer, expected a number or auto"
             )
     return editors
-
-
-def _evaluated(
-    loaded: LoadedModel,
-    facts: FactSet,
-    edit: Edit | None,
-    generate: bool,
-    fluency: bool,
-    seed: int,
-    progress: Any,
-) -> Evaluation:
-    from goldenlayers.metrics.evaluate import evaluate
-    from goldenlayers.sweep.attempt import Unchecked
-
-    if edit is not None:
-        with edit.applied(loaded.model):
-            pass  # another base is refused now, not after the unedited model was asked everything
-    return evaluate(
-        loaded.model,
-        loaded.tokenizer,
-        facts,
-        edit=None if edit is None else Unchecked(edit.updates),
-        generate=generate,
-        fluency=fluency,
-        seed=seed,
-        progress=progress,
-    )
-
-
-def _edited(layers: str | None, edit: Edit | None) -> str | Sequence[int] | None:
-    """Return the layers that will be edited, before the model is there."""
-    if layers is None:
-        return None if edit is None else edit.layers
-    return "all" if "auto" in layers else layers
-
-
-def _layers(
-    text: str, loaded: LoadedModel, facts: FactSet, site: str | None, seed: int, progress: Any
-) -> list[int]:
-    from goldenlayers.models.sites import choose_layers, find_sites
-
-    sites = find_sites(loaded.model, site)
-    numbers: list[int] = []
-    for part in text.split(","):
-        if part.strip() == "auto":
-            ranking = editing.find_layer(loaded, facts, site, seed, progress)
-            console.say(f"golden layer {ranking.golden} by LGA on {len(ranking.answers)} facts")
-            numbers.append(ranking.golden)
-        else:
-            numbers += [s.layer for s in choose_layers(sites, part)]
-    return list(dict.fromkeys(numbers))
-
-
-def _sequences(
-    loaded: LoadedModel,
-    facts: FactSet,
-    layers: list[int],
-    editors: list[str],
-    every: int,
-    shared: dict[str, Any],
-) -> list[EditSequence]:
-    from goldenlayers.editors.templates import make_templates
-    from goldenlayers.study.sequence import edit_sequence
-
-    pair = loaded.model, loaded.tokenizer
-    shared["templates"] = make_templates(*pair, shared["templates"], seed=shared["seed"])
-    return [edit_sequence(*pair, facts, layers[0], name, every=every, **shared) for name in editors]

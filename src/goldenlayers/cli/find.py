@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goldenlayers.cli import choosing, console, loading, of_method, options
+from goldenlayers.cli import choosing, console, loading, method_options, of_method, options
 from goldenlayers.errors import SettingsError
 
 HOW = "How the layer is chosen"
@@ -50,7 +50,7 @@ def command(
             rich_help_panel=HOW,
         ),
     ] = "lga",
-    objective: options.Objective = "mean",
+    objective: method_options.Objective = "mean",
     old_answer: Annotated[
         str,
         typer.Option(
@@ -81,12 +81,12 @@ def command(
             rich_help_panel=HOW,
         ),
     ] = None,
-    race: options.Race = None,
-    kind: options.Kind = "mlp",
-    window: options.Window = 10,
-    draws: options.Draws = 10,
-    noise: options.Noise = 3.0,
-    traced: options.Traced = "known",
+    race: method_options.Race = None,
+    kind: method_options.Kind = "mlp",
+    window: method_options.Window = 10,
+    draws: method_options.Draws = 10,
+    noise: method_options.Noise = 3.0,
+    traced: method_options.Traced = "known",
     heat_map: Annotated[
         str | None,
         typer.Option(
@@ -112,8 +112,8 @@ def command(
     stop_loss: options.StopLoss = 0.05,
     converged_below: options.ConvergedBelow = 0.6931,
     settings: options.Settings = None,
-    plain: options.Plain = False,
-    resume: options.Resume = False,
+    plain: method_options.Plain = False,
+    resume: method_options.Resume = False,
     seed: Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=HOW)] = 0,
     batch_tokens: Annotated[
         int | None,
@@ -174,7 +174,7 @@ def command(
 
     converted: dict[str, Any] = {"fence": _fence(fence)}
     if race is not None:
-        converted["race"] = options.racers(race)
+        converted["race"] = method_options.racers(race)
     chosen_settings = of_method.settings_of(ctx, method, converted)
     store = out / STORE if "editor_settings" in chosen_settings else None
     make_locator(method, **chosen_settings)  # a wrong setting must not wait for the model to load

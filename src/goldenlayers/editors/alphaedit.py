@@ -20,9 +20,8 @@ from torch import Tensor
 
 from goldenlayers.covariance.moment import KeyMoment
 from goldenlayers.editors.batch import BatchEditor
-from goldenlayers.editors.defaults import alphaedit_published
+from goldenlayers.editors.numbers import require_number
 from goldenlayers.editors.protocol import EditRequest
-from goldenlayers.editors.value import ValueSettings, require_number
 from goldenlayers.errors import EditError
 from goldenlayers.models.sites import EditSite
 
@@ -72,16 +71,13 @@ class AlphaEdit(BatchEditor):
     window: int = 5
 
     name: ClassVar[str] = "alphaedit"
+    family: ClassVar[str] = "alphaedit"
     keeps_keys: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("threshold", "l2"):
             require_number(name, getattr(self, name), above_zero=True)
         super().__post_init__()
-
-    def published(self, model_type: str) -> ValueSettings:
-        """Return AlphaEdit's settings of the value."""
-        return alphaedit_published(model_type)
 
     def solver(self, moment: KeyMoment) -> Any:
         """Return the layer's free directions."""

@@ -16,7 +16,6 @@ the prompts of all of them.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from goldenlayers.editors.edit import Outcome, Update
 from goldenlayers.editors.fact_rows import FactRows, answer_fit, merged
 from goldenlayers.editors.fact_value import FactValue, fact_values
 from goldenlayers.editors.factors import side_by_side
+from goldenlayers.editors.numbers import require_whole
 from goldenlayers.editors.protocol import Edited, EditRequest
 from goldenlayers.editors.rank_one import Solution
 from goldenlayers.editors.site_editor import SiteEditor, model_type
@@ -55,15 +55,15 @@ class BatchEditor(SiteEditor):
     same_subject: str = MERGE
     window: int = 1
 
-    # whether the residual's share is by the square root of the layers that are left (PMET)
-    by_root: ClassVar[bool] = False
+    takes_window: ClassVar[bool] = True
     needs_covariance: ClassVar[bool] = True
+    # whether later edits must know the keys of this one (AlphaEdit)
+    keeps_keys: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.same_subject not in (MERGE, APART):
             raise SettingsError(f"same_subject {self.same_subject!r}: expected merge or apart")
-        if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
-            raise SettingsError(f"window {self.window!r}: expected a whole number above 0")
+        require_whole("window", self.window)
         super().__post_init__()
 
     @abstractmethod
@@ -100,13 +100,14 @@ class BatchEditor(SiteEditor):
                 f"{missing[0]}"
             )
 
-    def share(self, left: int) -> float:
-        """Return by what the residual is divided where `left` layers are left, this one counted."""
-        return math.sqrt(left) if self.by_root else float(left)
-
     def _edit(self, request: EditRequest) -> Edited:
         self.require(request)
         sites = request.sites
+        if len(sites) > 1 and not self.takes_window:
+            raise SettingsError(
+                f"{self.name} edits one layer, {len(sites)} were given; choose one layer, or memit "
+                "for a window"
+            )
         v0 = self.v0(request, sites[-1])
         if len(sites) > 1 and v0 != "stream":
             raise SettingsError(
@@ -202,22 +203,15 @@ class BatchEditor(SiteEditor):
             # of the first layer without what rounding leaves of wanted - stream
             missing = deltas if i == 0 else wanted - stream  # (n, d_out)
             right = self.right(request, site, keys.T.double())  # (d_in, n)
-            left = (missing / self.share(len(sites) - i)).T  # (d_out, n)
+            left = (missing / (len(sites) - i)).T  # (d_out, n)
             if not (torch.isfinite(left).all() and torch.isfinite(right).all()):
                 raise EditError(f"the update of layer {site.layer} is not finite; try a lower lr")
             factors = left.contiguous().cpu(), right.to(left).contiguous().cpu()
-            kept = self.kept(keys.T.to(left)).cpu() if self.keeps_keys else None
+            kept = keys.T.to(left).contiguous().cpu() if self.keeps_keys else None
             made = Update(site.layer, site.name, site.transposed, *factors, kept)
             updates = side_by_side(updates, (made,))
         request.progress("layers", len(sites), len(sites))
         return updates
-
-    # whether later edits must know the keys of this one (AlphaEdit)
-    keeps_keys: ClassVar[bool] = False
-
-    def kept(self, keys: Tensor) -> Tensor:
-        """Return the keys that later edits must not disturb, (d_in, n)."""
-        return keys.contiguous()
 
     def _outcome(
         self,

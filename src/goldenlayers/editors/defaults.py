@@ -1,38 +1,43 @@
-"""The published settings of values, by editor and kind of model."""
+"""The published settings of values, by family of editors and kind of model."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from goldenlayers.editors.value import ValueSettings
 
-# ROME's own file for GPT-2 XL (arXiv 2202.05262), EasyEdit's for GPT-2 XL and GPT-J (R-ROME, arXiv
-# 2403.07175): few steps and a strong pull towards a small delta.
-_GPT2 = ValueSettings(lr=0.5, steps=20, weight_decay=0.5, clamp=4.0, kl_factor=0.0625)
-# EasyEdit's for LLaMA-2, Qwen2.5 and the others.
-_LLAMA = ValueSettings(lr=0.5, steps=25, weight_decay=0.001, clamp=4.0, kl_factor=0.0625)
-_BY_TYPE = {"gpt2": _GPT2, "gptj": _GPT2}
+# Few steps and a strong pull towards a small delta; and many steps with next to none.
+_SHORT = ValueSettings(lr=0.5, steps=20, weight_decay=0.5, clamp=4.0, kl_factor=0.0625)
+_LONG = ValueSettings(lr=0.5, steps=25, weight_decay=0.001, clamp=4.0, kl_factor=0.0625)
+# By family: the settings for GPT-2 and GPT-J, and for LLaMA and all others.
+_PUBLISHED = {
+    # ROME's own file for GPT-2 XL (arXiv 2202.05262), EasyEdit's for the others (R-ROME, arXiv
+    # 2403.07175)
+    "rome": (_SHORT, _LONG),
+    # MEMIT's own file for GPT-2 XL (arXiv 2210.07229), EasyEdit's for LLaMA-2
+    "memit": (replace(_SHORT, clamp=0.75), _LONG),
+    # AlphaEdit's own files (arXiv 2410.02355); LLaMA-3's value grows slowly
+    "alphaedit": (
+        replace(_SHORT, clamp=0.75),
+        replace(_SHORT, steps=25, lr=0.1, clamp=0.75),
+    ),
+}
 
 
-def published(model_type: str) -> ValueSettings:
-    """Return the published settings for a kind of model.
+def like_gpt2(model_type: str) -> bool:
+    """Whether the settings published for GPT-2 XL are meant.
 
     Args:
         model_type: The configuration's model_type, such as "gpt2" or "llama".
     """
-    return _BY_TYPE.get(model_type, _LLAMA)
+    return model_type in ("gpt2", "gptj")
 
 
-# MEMIT's own file for GPT-2 XL (arXiv 2210.07229), EasyEdit's for LLaMA-2 and the others.
-_MEMIT_GPT2 = ValueSettings(lr=0.5, steps=20, weight_decay=0.5, clamp=0.75, kl_factor=0.0625)
-_MEMIT_LLAMA = ValueSettings(lr=0.5, steps=25, weight_decay=0.001, clamp=4.0, kl_factor=0.0625)
-# AlphaEdit's own files: as MEMIT's for GPT-2 XL; for LLaMA-3 a value that grows slowly.
-_ALPHA_LLAMA = ValueSettings(lr=0.1, steps=25, weight_decay=0.5, clamp=0.75, kl_factor=0.0625)
+def published(model_type: str, family: str = "rome") -> ValueSettings:
+    """Return the published settings for a kind of model.
 
-
-def batch_published(model_type: str) -> ValueSettings:
-    """Return the published settings of MEMIT and EMMET; `model_type` as for `published`."""
-    return _MEMIT_GPT2 if model_type in _BY_TYPE else _MEMIT_LLAMA
-
-
-def alphaedit_published(model_type: str) -> ValueSettings:
-    """Return the published settings of AlphaEdit; `model_type` as for `published`."""
-    return _MEMIT_GPT2 if model_type in _BY_TYPE else _ALPHA_LLAMA
+    Args:
+        model_type: As for `like_gpt2`.
+        family: "rome" (R-ROME too), "memit" (EMMET too) or "alphaedit".
+    """
+    return _PUBLISHED[family][not like_gpt2(model_type)]

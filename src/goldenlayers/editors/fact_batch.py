@@ -19,11 +19,10 @@ from goldenlayers.editors.fact_value import UNSUITED, WHOLE_ROWS
 from goldenlayers.editors.value import require_same
 from goldenlayers.models.sites import EditSite
 from goldenlayers.models.subject import SubjectRow
-from goldenlayers.passes.answer_logits import answer_logits
-from goldenlayers.passes.families import by_row, like
 from goldenlayers.passes.growing import Change
 from goldenlayers.passes.replay import Group, Replay
 from goldenlayers.passes.rows import Reads, padded
+from goldenlayers.passes.whole_rows import changed_logits
 
 FROM_SITE = "layers from the site's up"
 
@@ -101,27 +100,9 @@ class FactBatch:
     def _logits(self, change: Change | None) -> Tensor:
         changes = {} if change is None else {self._site.name: change}
         if self._replay is None:
-            return self._whole(change)
+            return changed_logits(self._model, self._site.name, self._ids, self._reads, change)
         group = Group(self._site.layer, self._replay.part(), changes)
         return self._replay.logits([group])[0]
-
-    def _whole(self, change: Change | None) -> Tensor:
-        R = len(self._ids)
-
-        def hook(module: Any, args: Any, output: Any) -> Any:
-            return (
-                output
-                if change is None
-                else like(change(by_row(args[0], R), by_row(output, R)), output)
-            )
-
-        handle = self._model.get_submodule(self._site.name).register_forward_hook(hook)
-        try:
-            with answer_logits(self._model, self._reads.rows, self._reads.columns) as gathered:
-                output = self._model(input_ids=self._ids, use_cache=False)
-                return gathered.pick(output.logits)
-        finally:
-            handle.remove()
 
     @torch.no_grad()
     def _replayed(self, fed: Sequence[SubjectRow]) -> Replay:

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from goldenlayers.editors.fact_batch import FactBatch
+from goldenlayers.editors.numbers import require_number
 from goldenlayers.editors.protocol import EditRequest
 from goldenlayers.editors.trained import TrainedEditor, Training
-from goldenlayers.editors.value import require_number
 from goldenlayers.editors.weights import weight_of
 from goldenlayers.models.sites import EditSite
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from goldenlayers.editors.edit import Update
 from goldenlayers.editors.fact_batch import FactBatch
+from goldenlayers.editors.numbers import require_number, require_whole
 from goldenlayers.editors.protocol import EditRequest
-from goldenlayers.editors.trained import TrainedEditor, Training, require_whole
-from goldenlayers.editors.value import require_number
+from goldenlayers.editors.trained import TrainedEditor, Training
 from goldenlayers.extras import need
 from goldenlayers.models.sites import EditSite
 

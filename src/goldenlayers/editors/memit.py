@@ -19,14 +19,12 @@ import torch
 from torch import Tensor
 
 from goldenlayers.editors.batch import BatchEditor
-from goldenlayers.editors.defaults import batch_published
+from goldenlayers.editors.defaults import like_gpt2
+from goldenlayers.editors.numbers import require_number
 from goldenlayers.editors.protocol import EditRequest
 from goldenlayers.editors.site_editor import model_type
-from goldenlayers.editors.value import ValueSettings, require_number
-from goldenlayers.errors import EditError, SettingsError
+from goldenlayers.errors import EditError
 from goldenlayers.models.sites import EditSite
-
-GPT2 = ("gpt2", "gptj")
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class MEMIT(BatchEditor):
     window: int = 5
 
     name: ClassVar[str] = "memit"
+    family: ClassVar[str] = "memit"
     published_lam: ClassVar[tuple[float, float]] = (20000.0, 15000.0)  # GPT-2 XL, LLaMA-2
 
     def __post_init__(self) -> None:
@@ -49,15 +48,11 @@ class MEMIT(BatchEditor):
             require_number("lam", self.lam)
         super().__post_init__()
 
-    def published(self, model_type: str) -> ValueSettings:
-        """Return MEMIT's settings of the value."""
-        return batch_published(model_type)
-
     def right(self, request: EditRequest, site: EditSite, keys: Tensor) -> Tensor:
         """Return X; see the module."""
         lam = self.lam
         if lam is None:
-            lam = self.published_lam[model_type(request) not in GPT2]
+            lam = self.published_lam[not like_gpt2(model_type(request))]
         u = request.solvers[site.layer].solve(keys.T.double()).T  # (d_in, n)
         system = keys.T.double() @ u  # (n, n)
         system.diagonal().add_(lam)
@@ -83,17 +78,5 @@ class EMMET(MEMIT):
     window: int = 1
 
     name: ClassVar[str] = "emmet"
+    takes_window: ClassVar[bool] = False
     published_lam: ClassVar[tuple[float, float]] = (100.0, 0.1)
-
-    def require(self, request: EditRequest) -> None:
-        """Refuse several layers too.
-
-        Raises:
-            SettingsError: If there are several, or a covariance is missing.
-        """
-        if len(request.sites) > 1:
-            raise SettingsError(
-                f"emmet edits one layer, {len(request.sites)} were given; choose one layer, or "
-                "memit for a window"
-            )
-        super().require(request)

@@ -21,9 +21,10 @@ from goldenlayers.editors.defaults import published
 from goldenlayers.editors.edit import Outcome, Update
 from goldenlayers.editors.fact_rows import FactRows, fact_rows
 from goldenlayers.editors.fact_value import FactValue, fact_values
+from goldenlayers.editors.numbers import require_number
 from goldenlayers.editors.protocol import Edited, EditRequest, Solver
 from goldenlayers.editors.rank_one import Solution
-from goldenlayers.editors.value import ValueSettings, require_number
+from goldenlayers.editors.value import ValueSettings
 from goldenlayers.errors import EditError, SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.models.sites import EditSite, text_config
@@ -65,6 +66,7 @@ class SiteEditor(ABC):
     prefix_reuse: bool = True
 
     name: ClassVar[str]
+    family: ClassVar[str] = "rome"  # whose published settings of the value are taken
 
     def __post_init__(self) -> None:
         if self.occurrence not in OCCURRENCES:
@@ -89,10 +91,6 @@ class SiteEditor(ABC):
             EditError: If there is no finite one.
         """
 
-    def published(self, model_type: str) -> ValueSettings:
-        """Return the published settings of the value for a kind of model."""
-        return published(model_type)
-
     def solver(self, moment: KeyMoment) -> Solver:
         """Return what the closed form needs of the covariance of a site's keys."""
         return moment.solver(self.ridge)
@@ -104,7 +102,7 @@ class SiteEditor(ABC):
             for f in fields(ValueSettings)
             if getattr(self, f.name) is not None
         }
-        return replace(self.published(model_type), **given)
+        return replace(published(model_type, self.family), **given)
 
     def edit(self, request: EditRequest) -> Edited:
         """Edit the facts; see `goldenlayers.editors.protocol.Editor`."""

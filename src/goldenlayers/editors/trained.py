@@ -23,9 +23,9 @@ from torch import Tensor
 from goldenlayers.editors.edit import Outcome, Update
 from goldenlayers.editors.fact_batch import FactBatch
 from goldenlayers.editors.fact_rows import answer_fit, fact_rows
+from goldenlayers.editors.numbers import require_number, require_whole
 from goldenlayers.editors.outcome import Step
 from goldenlayers.editors.protocol import Edited, EditRequest
-from goldenlayers.editors.value import require_number
 from goldenlayers.editors.weights import updates_applied, weight_of
 from goldenlayers.errors import EditError, SettingsError
 from goldenlayers.models.sites import EditSite
@@ -256,14 +256,3 @@ class TrainedEditor(ABC):
                 "computed": computed,
             },
         )
-
-
-def require_whole(name: str, value: object, least: int = 1) -> None:
-    """Refuse a setting that is no whole number of `least` or more.
-
-    Raises:
-        SettingsError: If it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        bound = "above 0" if least == 1 else f"of {least} or more"
-        raise SettingsError(f"{name} {value!r}: expected a whole number {bound}")

@@ -13,13 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from goldenlayers.editors.edit import Step
-from goldenlayers.errors import SettingsError
+from goldenlayers.editors.numbers import require_number, require_whole
 
 # Called after each evaluation of a loss with the number of the value among those trained together,
 # the step, and the delta that it was evaluated at.
@@ -56,26 +55,11 @@ class ValueSettings:
     stop_loss: float = 0.05
 
     def __post_init__(self) -> None:
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int):
-            raise SettingsError(f"steps {self.steps!r}: expected a whole number above 0")
-        for name in ("lr", "steps", "clamp"):
+        require_whole("steps", self.steps)
+        for name in ("lr", "clamp"):
             require_number(name, getattr(self, name), above_zero=True)
         for name in ("weight_decay", "kl_factor", "stop_loss"):
             require_number(name, getattr(self, name))
-
-
-def require_number(name: str, value: Any, *, above_zero: bool = False) -> None:
-    """Refuse a setting that is no finite number of 0 or more.
-
-    Raises:
-        SettingsError: If it is not.
-    """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    least = 0.0 if not above_zero else math.nextafter(0.0, 1.0)
-    if number and least <= value < math.inf:
-        return
-    bound = "above 0" if above_zero else "of 0 or more"
-    raise SettingsError(f"{name} {value!r}: expected a number {bound}")
 
 
 @dataclass(frozen=True)

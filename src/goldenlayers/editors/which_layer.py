@@ -60,9 +60,8 @@ def resolve_layers(
 
         ranking = find(model, tokenizer, bundled_facts(), site=site, seed=seed, progress=progress)
         return _ranked(ranking, model, sites, width), _by(ranking)
-    several = isinstance(layer, Sequence) and not isinstance(layer, str)
-    numbers = [_number(n, layer) for n in (layer if several else [layer])]  # type: ignore[union-attr]
-    return choose_layers(sites, numbers), "given"
+    named = layer if isinstance(layer, Sequence) and not isinstance(layer, str) else [layer]
+    return choose_layers(sites, [_number(n, layer) for n in named]), "given"
 
 
 def _number(found: Any, layer: Any) -> int:

@@ -15,6 +15,7 @@ from goldenlayers.models.sites import EditSite
 from goldenlayers.models.subject import SubjectRow
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.families import by_row, like
+from goldenlayers.passes.growing import Change
 from goldenlayers.passes.rows import Reads, clean_pass, padded
 
 
@@ -39,18 +40,40 @@ class WholeRows:
         Returns:
             (N, V) logits at the positions read.
         """
-        R, T = self._ids.shape
+        T = self._ids.shape[1]
         where = torch.nn.functional.one_hot(self._at, T).bool().unsqueeze(-1)  # (R, T, 1)
 
-        def add(module: Any, args: Any, output: Tensor) -> Tensor:
-            out = by_row(output, R)
-            changed = torch.where(where.to(out.device), out + delta.to(out), out)
-            return torch.as_tensor(like(changed, output))
+        def add(inputs: Tensor, output: Tensor) -> Tensor:
+            return torch.where(where.to(output.device), output + delta.to(output), output)
 
-        handle = self._model.get_submodule(site.name).register_forward_hook(add)
-        try:
-            with answer_logits(self._model, self._reads.rows, self._reads.columns) as gathered:
-                output = self._model(input_ids=self._ids, use_cache=False)
-                return gathered.pick(output.logits)
-        finally:
-            handle.remove()
+        return changed_logits(self._model, site.name, self._ids, self._reads, add)
+
+
+def changed_logits(
+    model: Any, name: str, ids: Tensor, reads: Reads, change: Change | None
+) -> Tensor:
+    """Run whole rows with one module's output changed.
+
+    Args:
+        model: The model.
+        name: Qualified name of the module.
+        ids: (R, T) token ids.
+        reads: The positions read.
+        change: What becomes of the output; None for nothing.
+
+    Returns:
+        (N, V) logits at the positions read.
+    """
+    R = len(ids)
+
+    def hook(module: Any, args: Any, output: Any) -> Any:
+        if change is None:
+            return output
+        return like(change(by_row(args[0], R), by_row(output, R)), output)
+
+    handle = model.get_submodule(name).register_forward_hook(hook)
+    try:
+        with answer_logits(model, reads.rows, reads.columns) as gathered:
+            return gathered.pick(model(input_ids=ids, use_cache=False).logits)
+    finally:
+        handle.remove()
