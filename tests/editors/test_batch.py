@@ -151,6 +151,15 @@ def test_memit_approaches_it_as_lambda_vanishes():
     assert gaps[0] > 10 * gaps[1] > 100 * gaps[2] > 0
 
 
+@pytest.mark.parametrize(("name", "lam"), [("llama", 15000 / 11008), ("gpt2", 20000 / 6400)])
+def test_the_published_lambda_is_carried_over_by_the_width(name, lam):
+    model, tokenizer = tiny.model(name), tiny.tokenizer(name)
+    width = find_sites(model)[1].d_in
+    found = run(MEMIT(**ALL), model, tokenizer, FACTS, (1,))
+    said = run(MEMIT(**ALL, lam=lam * width), model, tokenizer, FACTS, (1,))
+    assert found.updates == said.updates
+
+
 def test_emmet_without_lambda_writes_every_value():
     model, tokenizer = tiny.model("gpt2"), tiny.tokenizer("gpt2")
     made = run(EMMET(**ALL, lam=0.0), model, tokenizer, FACTS, (1,)).updates[0]

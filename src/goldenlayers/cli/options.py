@@ -222,7 +222,7 @@ Settings = Annotated[
         metavar="NAME=VALUE",
         help="Another setting of the editor, may be repeated: memit, emmet lam=15000; alphaedit "
         "threshold=0.02, relative=true, l2=10; all three window=5, same_subject=apart; lora "
-        "rank=8; ft-l, ft-m batch_size=1.",
+        "rank=8; ft-l, ft-m batch_size=1; see docs/editing.md.",
         rich_help_panel=_EDITING,
     ),
 ]

@@ -8,6 +8,10 @@ the facts: dW = R K^T (lambda C + K K^T)^-1, which is R X^T by the Woodbury iden
 small lambda on the diagonal. At one layer the two differ in lambda alone. C is the second moment of
 the keys (with `ridge`), factored once in float64 and never inverted; the n x n system of a batch is
 solved by Cholesky in float64.
+
+lambda counts against k^T C^-1 k, whose mean over running text is the width of the key, d_in. So a
+published lambda is carried over to another model by the width: 15,000 at LLaMA-2-7B's 11,008
+features holds back as much as 2,093 at 1,536.
 """
 
 from __future__ import annotations
@@ -33,7 +37,8 @@ class MEMIT(BatchEditor):
 
     Attributes:
         lam: lambda, the weight of what must stay: of E|dW k|^2 over running text, against the
-            squared error on the facts. None for the published one: 20,000 (GPT-2 XL) or 15,000.
+            squared error on the facts. None for the published one, 20,000 at GPT-2 XL's width or
+            15,000 at LLaMA-2-7B's, carried over by the width.
     """
 
     lam: float | None = None
@@ -41,7 +46,8 @@ class MEMIT(BatchEditor):
 
     name: ClassVar[str] = "memit"
     family: ClassVar[str] = "memit"
-    published_lam: ClassVar[tuple[float, float]] = (20000.0, 15000.0)  # GPT-2 XL, LLaMA-2
+    # of GPT-2 XL and of LLaMA-2-7B, per feature of the key
+    lam_of_a_feature: ClassVar[tuple[float, float]] = (20000.0 / 6400, 15000.0 / 11008)
 
     def __post_init__(self) -> None:
         if self.lam is not None:
@@ -52,7 +58,7 @@ class MEMIT(BatchEditor):
         """Return X; see the module."""
         lam = self.lam
         if lam is None:
-            lam = self.published_lam[not like_gpt2(model_type(request))]
+            lam = site.d_in * self.lam_of_a_feature[not like_gpt2(model_type(request))]
         u = request.solvers[site.layer].solve(keys.T.double()).T  # (d_in, n)
         system = keys.T.double() @ u  # (n, n)
         system.diagonal().add_(lam)
@@ -71,12 +77,12 @@ class MEMIT(BatchEditor):
 class EMMET(MEMIT):
     """EMMET at one layer; settings as MEMIT.
 
-    lam None is the published one: 100 (GPT-2 XL: 0.1 times its weight of the covariance, 1,000) or
-    0.1; 0 demands the facts exactly.
+    lam None is the published one, carried over by the width: 100 at GPT-2 XL's (0.1 times its
+    weight of the covariance, 1,000) or 0.1 at LLaMA-2-7B's; 0 demands the facts exactly.
     """
 
     window: int = 1
 
     name: ClassVar[str] = "emmet"
     takes_window: ClassVar[bool] = False
-    published_lam: ClassVar[tuple[float, float]] = (100.0, 0.1)
+    lam_of_a_feature: ClassVar[tuple[float, float]] = (100.0 / 6400, 0.1 / 11008)
