@@ -241,6 +241,19 @@ def test_old_answers_of_the_model(find, write_facts, llama):
     assert "old answers: 6 from the records, 1 from the model" in result.out
 
 
+def test_what_to_do_next_depends_on_the_old_answers(find, write_facts):
+    records = [{**f.to_record(), "target_old": None} for f in tiny.FACTS]
+    without = write_facts(
+        [{k: v for k, v in r.items() if v is not None} for r in records], "w.jsonl"
+    )
+    on_record, _ = find()
+    of_model, _ = find(facts=without, out="w")
+    assert "next" in on_record.out
+    assert "the same command with --old-answer model" in on_record.out
+    # they are the model's own already
+    assert "the same command with --scope mlp" in of_model.out
+
+
 def test_confidence(find):
     result, ranking = find("--confidence", "0.5", "--limit", "1")  # one fact cannot be resampled
     assert column(ranking, "stability") == [None] * 4

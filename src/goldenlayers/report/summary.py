@@ -113,7 +113,7 @@ def _next(ranking: LayerRanking) -> str:
         return "golden-layers compare: how good would the cheaper ways to choose have been?"
     if ranking.method == "verified":
         return "the same command with --race all: is none of the other layers better?"
-    if ranking.settings["old_answer"] == "record":
+    if any(answer.old_source == "record" for answer in ranking.answers):
         return (
             "the same command with --old-answer model: "
             "does the choice hold for what the model says itself?"
