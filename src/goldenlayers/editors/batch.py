@@ -124,7 +124,7 @@ class BatchEditor(SiteEditor):
             request.progress("answers before", n + 1, len(prepared))
         solutions = self._values(request, rows, v0)
         good = [n for n, found in enumerate(solutions) if isinstance(found, FactValue)]
-        updates = self._updates(
+        updates = self.spread(
             request, [rows[n] for n in good], [f for f in solutions if isinstance(f, FactValue)]
         )
         outcomes: dict[int, Outcome] = {}
@@ -186,9 +186,22 @@ class BatchEditor(SiteEditor):
             for (found,) in made
         ]  # fmt: skip
 
-    def _updates(
+    def spread(
         self, request: EditRequest, rows: Sequence[FactRows], values: Sequence[FactValue]
     ) -> tuple[Update, ...]:
+        """Spread values, trained behind the last of the request's sites, over all of them.
+
+        Args:
+            request: Of which the model, the sites and the solvers count.
+            rows: Rows of the facts.
+            values: One of each.
+
+        Returns:
+            One update per site, of as many ranks as there are facts; none without facts.
+
+        Raises:
+            EditError: If there is no finite one.
+        """
         updates: tuple[Update, ...] = ()
         if not rows:
             return updates
