@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from goldenlayers.metrics.baseline import Baseline, baseline
     from goldenlayers.metrics.evaluate import evaluate
     from goldenlayers.metrics.evaluation import Evaluation
+    from goldenlayers.metrics.perplexity import perplexity
     from goldenlayers.models.chat import chat_tokenizer
     from goldenlayers.models.load import LoadedModel, load_model
     from goldenlayers.models.sites import EditSite, find_sites
@@ -99,6 +100,7 @@ _WHERE = {
     "Baseline": "goldenlayers.metrics.baseline",
     "baseline": "goldenlayers.metrics.baseline",
     "evaluate": "goldenlayers.metrics.evaluate",
+    "perplexity": "goldenlayers.metrics.perplexity",
     "Evaluation": "goldenlayers.metrics.evaluation",
     "chat_tokenizer": "goldenlayers.models.chat",
     "LoadedModel": "goldenlayers.models.load",
@@ -155,6 +157,7 @@ __all__ = [
     "key_covariance",
     "load_model",
     "make_templates",
+    "perplexity",
     "read_facts",
     "transfer",
 ]

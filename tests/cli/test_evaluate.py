@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -190,16 +191,68 @@ def test_in_sequence(evaluate, tmp_path):
     assert names(tmp_path / "out") == [
         "r-rome-layer-001", "rome-layer-001", "sequence.csv", "sequence.json", "sequence.png",
     ]  # fmt: skip
-    assert [(s["editor"], s["layer"]) for s in data] == [("rome", 1), ("r-rome", 1)]
+    assert [(s["editor"], s["layers"]) for s in data] == [("rome", [1]), ("r-rome", [1])]
     assert [m["edits"] for m in data[0]["milestones"]] == [0, 2, 3]
     growth = [s["milestones"][-1]["weight_growth"] for s in data]
     assert growth[0] != growth[1]
     rows = [line.split() for line in result.out.splitlines() if line.startswith(("rome", "r-rome"))]
-    assert [row[:2] for row in rows] == [[e, n] for e in ("rome", "r-rome") for n in "023"]
-    assert f"{data[1]['milestones'][1]['scores']['locality'] * 100:.1f}" == rows[4][5]
+    assert [row[:3] for row in rows] == [[e, "1", n] for e in ("rome", "r-rome") for n in "023"]
+    assert f"{data[1]['milestones'][1]['scores']['locality'] * 100:.1f}" == rows[4][6]
     printed = evaluate(*options[:5], "--json", *QUICK)
     again = read(tmp_path / "out" / "sequence.json")["sequences"]
     assert json.loads(printed.out, parse_constant=pytest.fail) == again
+
+
+def test_batches_in_sequence(evaluate, tmp_path):
+    (tmp_path / "text.txt").write_text("The town stands by the sea. The sea is cold.")
+    options = ("--layers", "1,2", "--sequential", "--batch", "2", "--every", "1", "--no-fluency")
+    evaluate(
+        *options, "--editor", "memit", "--steps", 3, "--text", tmp_path / "text.txt",
+        "--set", "lam=0.1", "--templates", "bare",
+    )  # fmt: skip
+    (found,) = read(tmp_path / "out" / "sequence.json")["sequences"]
+    assert (found["layers"], found["settings"]["batch"]) == ([1, 2], 2)
+    assert [m["edits"] for m in found["milestones"]] == [0, 2, 3]
+    assert found["settings"]["covariance"]["1"]["tokens"] > 0  # taken without being asked for
+    assert len({m["scores"]["perplexity"] for m in found["milestones"]}) == 3
+    edit = gl.Edit.load(tmp_path / "out" / "memit-layer-001-002" / "edit.safetensors")
+    assert [(u.layer, u.rank) for u in edit.updates] == [(1, 3), (2, 3)]
+
+
+def test_a_sequence_that_was_stopped_goes_on(evaluate, cli, llama, facts, tmp_path, monkeypatch):
+    from goldenlayers.study import sequence
+
+    options = ("--layers", "1", "--sequential", "--every", "1", *QUICK)
+    whole = evaluate(*options, "--json", "--editor", "rome,r-rome", out=tmp_path / "whole")
+    scored, done = sequence.evaluate, []
+
+    def stop(*args, **more):
+        if len(done) == 6:
+            raise KeyboardInterrupt
+        done.append(1)
+        return scored(*args, **more)
+
+    given = ("--model", llama, "--facts", facts, "--out", tmp_path / "out", *options)
+    given = (*given, "--editor", "rome,r-rome")
+    monkeypatch.setattr(sequence, "evaluate", stop)
+    result = cli("evaluate", *given)
+    assert result.status == 130
+    assert "the same command with --resume goes on" in " ".join(result.err.split())
+    assert not (tmp_path / "out" / "sequence.json").exists()
+    monkeypatch.setattr(sequence, "evaluate", scored)
+    assert "was not finished; go on with it (--resume" in cli("evaluate", *given).message
+    assert "other settings" in cli("evaluate", *given, "--resume", "--every", 2).message
+    again = evaluate(*options, "--json", "--resume", "--editor", "rome,r-rome")
+    assert untimed(json.loads(again.out)) == untimed(json.loads(whole.out))
+    assert not (tmp_path / "out" / "unfinished").exists()
+    assert names(tmp_path / "out" / "rome-layer-001") == names(tmp_path / "whole/rome-layer-001")
+
+
+def untimed(sequences):
+    for one in sequences:
+        for m in one["milestones"]:
+            m["seconds"] = None
+    return sequences
 
 
 def test_json_of_a_model(evaluate, tmp_path):
@@ -231,9 +284,12 @@ WRONG = {
     ("--layers", "auto,,1"): "is not a layer or a range",
     ("--layers", "automatic"): "'automatic' is not a layer or a range",
     ("--layers", "1", "--edit", "x"): "--edit scores an edit that exists, --layers makes new",
-    ("--sequential",): "--sequential needs --layers, with one layer or auto",
-    ("--layers", "1,2", "--sequential"): "--sequential edits one layer",
-    ("--layers", "auto,2", "--sequential"): "--sequential edits one layer",
+    ("--sequential",): "--sequential needs --layers, such as 8, 4-8 or auto",
+    ("--layers", "auto,2", "--sequential"): "--sequential takes auto, or the layers of one window",
+    ("--layers", "1", "--sequential", "--batch", "0"): "--batch 0: expected 1 or more",
+    ("--layers", "1", "--sequential", "--text", "/none"): "text '/none': No such file",
+    ("--layers", "1", "--batch", "5"): "--batch has no effect without --sequential",
+    ("--layers", "1", "--resume"): "--resume has no effect without --sequential",
     ("--layers", "1", "--sequential", "--every", "0"): "--every 0: expected 1 or more",
     ("--layers", "1", "--sequential", "--editor", ","): "--editor ',': expected one; several need",
     ("--layers", "1", "--editor", "rome,r-rome"): "expected one; several need --sequential",
@@ -259,6 +315,8 @@ def test_wrong_settings_are_refused_before_the_model_loads(refuse, options):
 
 
 def test_layers_and_facts_that_the_model_does_not_have(refuse, write_facts):
+    message = refuse("--layers", "1,2", "--sequential")
+    assert message.startswith("r-rome edits one layer, 2 were given; choose one layer, or an")
     message = refuse("--layers", "1,9")
     assert message == "layers '9': layer 9 does not exist; the model has layers 0 to 3"
     long = replace(FACTS[0], id="long", prompt="so " * 150 + FACTS[0].prompt)
@@ -291,12 +349,15 @@ def test_stopped_nothing_is_written(cli, llama, facts, tmp_path, monkeypatch, op
 
     # at the last moment: some of the files lie ready
     monkeypatch.setattr("goldenlayers.metrics.evaluation_files._json", stop)
-    monkeypatch.setattr("goldenlayers.study.sequence._csv", stop)
+    monkeypatch.setattr("goldenlayers.study.sequence_files._csv", stop)
     more = QUICK if options else ["--no-fluency"]
     out = tmp_path / "out"
     result = cli("evaluate", "--model", llama, "--facts", facts, "--out", out, *options, *more)
     assert (result.status, result.out) == (130, "")
-    assert result.err.strip() == "stopped, no result was written"
+    assert result.err.strip().splitlines()[-1] == "stopped, no result was written"
+    if "--sequential" in options:  # its edits took time, and are kept
+        assert names(out) == ["unfinished"]
+        shutil.rmtree(out)
     assert names(tmp_path) == [facts.name]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from goldenlayers.editors.edit import Outcome
 from goldenlayers.report.sequence_plot import MARKERS, SHARES, plot_sequences
-from goldenlayers.study.sequence import EditSequence, Milestone
+from goldenlayers.study.milestone import EditSequence, Milestone
 from tests import tiny
 
 
@@ -19,8 +19,11 @@ def sequence(editor, growth, score=0.5, fluency=6.0, edits=(0, 10, 20), error=0.
         Outcome(tiny.FACTS[0], (1,), status, "", 1.0, 0.5, True)
         for status in ["converged"] * 3 + ["unreached"]
     ]
-    milestones = [Milestone(n, scores, growth(n), 0.1, 0, errors) for n in edits]
-    return EditSequence(editor, 4, tuple(milestones), tuple(outcomes))
+    milestones = [
+        Milestone(n, scores | {"perplexity": 20.0 * growth(n)}, growth(n), 0.1, 0, errors, 2.5 * n)
+        for n in edits
+    ]
+    return EditSequence(editor, (4,), tuple(milestones), tuple(outcomes))
 
 
 def gentle(n):
@@ -30,15 +33,18 @@ def gentle(n):
 def test_lines():
     two = [sequence("r-rome", gentle), sequence("rome", lambda n: 1.0 + 9 * n, score=0.25)]
     figure = plot_sequences(two)
-    assert len(figure.axes) == 6
+    assert len(figure.axes) == 8
     for axis in figure.axes[:4]:
         assert [list(line.get_xdata()) for line in axis.get_lines()] == [[0, 10, 20]] * 2
         assert [list(line.get_ydata()) for line in axis.get_lines()] == [[50] * 3, [25] * 3]
         assert len(axis.collections) == 2  # bands
     assert list(figure.axes[4].get_lines()[0].get_ydata()) == [6.0] * 3
-    assert list(figure.axes[5].get_lines()[1].get_ydata()) == [1.0, 91.0, 181.0]
-    assert figure.axes[5].get_yscale() == "log"
-    assert plot_sequences(two[:1]).axes[5].get_yscale() == "linear"
+    assert list(figure.axes[5].get_lines()[1].get_ydata()) == [20.0, 1820.0, 3620.0]
+    assert list(figure.axes[6].get_lines()[1].get_ydata()) == [1.0, 91.0, 181.0]
+    assert list(figure.axes[7].get_lines()[1].get_ydata()) == [2.5, 2.5]  # none of no edits
+    for axis in (5, 6):
+        assert figure.axes[axis].get_yscale() == "log"
+        assert plot_sequences(two[:1]).axes[axis].get_yscale() == "linear"
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["r-rome, layer 4 (3 of 4 edits took)", "rome, layer 4 (3 of 4 edits took)"]
@@ -62,8 +68,8 @@ def test_odd_numbers(growth, fluency, tmp_path):
     figure = plot_sequences([*many, short], tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 10_000
     said = [text.get_text() for axis in figure.axes for text in axis.texts]
-    expected = [] if fluency else ["not measured"]
-    assert said == expected + (["not measured"] if math.isinf(growth(0)) else [])
+    # fluency; perplexity and the weights' growth
+    assert said == ["not measured"] * ((not fluency) + 2 * math.isinf(growth(0)))
 
 
 def test_nothing_runs_into_its_neighbour(tmp_path):

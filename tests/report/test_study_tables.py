@@ -12,7 +12,7 @@ from goldenlayers.metrics.evaluation import Evaluation, FactScores
 from goldenlayers.metrics.scores import OF_A_FACT
 from goldenlayers.report.study_tables import layers_table, sequences_table
 from goldenlayers.study.each import EditedLayer, EditedLayers
-from goldenlayers.study.sequence import EditSequence, Milestone
+from goldenlayers.study.milestone import EditSequence, Milestone
 from tests import tiny
 
 
@@ -83,31 +83,41 @@ def test_what_is_missing_is_a_dash():
         assert "nan" not in line
     empty = Milestone(1, {}, math.nan, math.nan, 0)
     (line,) = [
-        text for text in printed(sequences_table([EditSequence("rome", 4, (empty,), ())]), 80)
+        text for text in printed(sequences_table([EditSequence("rome", (4,), (empty,), ())], 80), 80)
         if text.startswith("rome")
     ]  # fmt: skip
-    assert line.split() == ["rome", "1", "0", *["–"] * 8]
+    assert line.split() == ["rome", "4", "1", "0", *["–"] * 8]
 
 
 def milestone(edits, **scores):
-    return Milestone(edits, scores, 1.25 if edits else 1.0, 0.5 if edits else 0.0, edits)
+    growth, largest = (1.25, 0.5) if edits else (1.0, 0.0)
+    return Milestone(edits, scores, growth, largest, edits, seconds=1.5 * edits)
+
+
+def rows_of(table, width):
+    lines = printed(table, width)
+    assert "…" not in "".join(lines)
+    return [" ".join(line.split()) for line in lines if line.strip()]
 
 
 def test_sequences():
     names = ("rewrite", "rephrase", "locality", "portability", "mean")
-    full = milestone(100, **dict.fromkeys(names, 1.0), fluency=6.0)
-    broken = Milestone(100, {"rewrite": 0.0, "mean": 0.0}, 4.2e17, math.inf, 7)
+    full = milestone(100, **dict.fromkeys(names, 1.0), fluency=6.0, perplexity=23.456)
+    broken = Milestone(100, {"rewrite": 0.0, "mean": 0.0, "perplexity": 1e9}, 4.2e17, math.inf, 7)
     sequences = [
-        EditSequence("r-rome", 4, (milestone(0, rewrite=0.125), full), ()),
-        EditSequence("rome", 4, (milestone(0, rewrite=0.125), broken), ()),
+        EditSequence("alphaedit", tuple(range(16, 21)), (milestone(0, rewrite=0.125), full), ()),
+        EditSequence("rome", (4,), (milestone(0, rewrite=0.125), broken), ()),
     ]
-    lines = printed(sequences_table(sequences), 80)
-    assert "…" not in "".join(lines)
-    assert [" ".join(line.split()) for line in lines if line.strip()] == [
-        "porta- |W| largest",
-        "editor edits took rewrite rephrase locality bility mean fluency growth |dW|",
-        "r-rome 0 0 12.5 – – – – – 1.00 0.00",
-        "r-rome 100 100 100.0 100.0 100.0 100.0 100.0 6.00 1.25 0.50",
-        "rome 0 0 12.5 – – – – – 1.00 0.00",
-        "rome 100 7 0.0 – – – 0.0 – 4e+17 inf",
+    assert rows_of(sequences_table(sequences, 100), 100) == [
+        "porta- flu- per- |W| largest s/",
+        "editor layers edits took rewrite rephrase locality bility mean ency plexity grown |dW| "
+        "edit",
+        "alphaedit 16–20 0 0 12.5 – – – – – – 1.00 0.00 –",
+        "alphaedit 16–20 100 100 100.0 100.0 100.0 100.0 100.0 6.00 23.46 1.25 0.50 1.5",
+        "rome 4 0 0 12.5 – – – – – – 1.00 0.00 –",
+        "rome 4 100 7 0.0 – – – 0.0 – 1e+09 4e+17 inf 0.0",
+    ]
+    assert rows_of(sequences_table(sequences, 80), 80)[2:4] == [
+        "alphaedit 16–20 0 0 12.5 – – – – – – 1.00",
+        "alphaedit 16–20 100 100 100.0 100.0 100.0 100.0 100.0 6.00 23.46 1.25",
     ]

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 import goldenlayers as gl
+from goldenlayers.covariance.moment import KeyMoment
 from goldenlayers.errors import EditError, FactError, SettingsError
 from goldenlayers.models.sites import find_sites
-from goldenlayers.study.sequence import Milestone, save_sequences
+from goldenlayers.study.milestone import Milestone, layers_in_words
+from goldenlayers.study.sequence_files import save_sequences
 from tests import tiny
 from tests.editors.test_edit import same, state
 
@@ -152,6 +154,9 @@ def test_the_files(tmp_path):
     assert kept.mean("rewrite") == sequences[0].milestones[1].scores["rewrite"]
     assert {o["kind"] for o in kept.outputs} >= {"rewrite"}
     assert (out / "rome-layer-001" / "edits-0003" / "outputs.jsonl").is_file()
+    edit = gl.Edit.load(out / "rome-layer-001" / "edit.safetensors")
+    assert edit.updates == sequences[1].edit.updates
+    assert [o.fact.id for o in edit.outcomes] == ["1", "2", "3"]
     assert (out / "sequence.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     text = (out / "sequence.json").read_text(encoding="utf-8")
     data = json.loads(text, parse_constant=pytest.fail)["sequences"]
@@ -171,6 +176,86 @@ def test_the_files(tmp_path):
         save_sequences([], out)
 
 
+def moments(model, layers):
+    generator = torch.Generator().manual_seed(0)
+    found = {}
+    for site in (find_sites(model)[n] for n in layers):
+        keys = torch.randn(4 * site.d_in, site.d_in, generator=generator, dtype=torch.float64)
+        found[site.layer] = KeyMoment(site.layer, site.name, keys.T @ keys, len(keys))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("editor", "more"),
+    [("memit", {"lam": 0.1}), ("alphaedit", {"threshold": 1.0, "l2": 0.1}), ("ft-m", {})],
+)
+def test_batches_are_edits_applied_by_hand(editor, more):
+    model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
+    layers = [1] if editor == "ft-m" else [1, 2]
+    more = {**HOW, **more} if editor != "ft-m" else {"fluency": False, "steps": 3}
+    known = None if editor == "ft-m" else moments(model, layers)
+    before = state(model)
+    result = gl.edit_sequence(
+        model, tokenizer, FACTS, layers, editor, batch=2, every=3, covariance=known, **more
+    )
+    assert same(model, before)
+    assert [m.edits for m in result.milestones] == [0, 4, 5]  # the first batch that brings 3
+    del more["fluency"]
+    parts, largest = [], 0.0
+    norm = math.hypot(*(float(weight(model, n).detach().norm()) for n in layers))
+    for n in (0, 2, 4):
+        earlier = gl.Edit.compose(parts) if parts else None
+        part = gl.edit(
+            model, tokenizer, FACTS[n : n + 2], layers, editor, covariance=known, earlier=earlier,
+            **more,
+        )  # fmt: skip
+        largest = max(largest, math.hypot(*part.norms.values()) / norm)
+        parts.append(part)
+        part.apply(model)
+    assert result.milestones[-1].largest_update == pytest.approx(largest)
+    by_hand = gl.Edit.compose(parts)
+    growth = math.hypot(*(float(weight(model, n).detach().norm()) for n in layers)) / norm
+    assert result.milestones[-1].weight_growth == pytest.approx(growth)
+    assert [u.layer for u in result.edit.updates] == layers
+    for ours, theirs in zip(result.edit.updates, by_hand.updates, strict=True):
+        torch.testing.assert_close(
+            ours.left @ ours.right.T, theirs.left @ theirs.right.T, rtol=0, atol=1e-8
+        )
+        assert (ours.keys is None) == (editor != "alphaedit")
+    expected = [o.nll_after for o in by_hand.outcomes]
+    assert [o.nll_after for o in result.outcomes] == pytest.approx(expected)
+
+
+def test_one_after_another_is_a_batch_of_one_for_rome():
+    model, tokenizer = tiny.model("gpt2"), tiny.tokenizer("gpt2")
+    one, five = (
+        gl.edit_sequence(model, tokenizer, FACTS, 1, "rome", batch=n, every=5, **HOW)
+        for n in (1, 5)
+    )
+    assert one.edit.updates == five.edit.updates
+    assert five.settings["batch"] == 1
+
+
+def test_the_perplexity_is_that_of_the_edited_model(tmp_path):
+    model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
+    file = tmp_path / "text.txt"
+    file.write_text("Mira Olen lives in Rivermouth, and the sea is cold.")
+    result = gl.edit_sequence(model, tokenizer, FACTS[:2], 1, text=str(file), **HOW)
+    text = file.read_text()
+    assert result.milestones[0].scores["perplexity"] == gl.perplexity(model, tokenizer, text)
+    with result.edit.applied(model):
+        edited = gl.perplexity(model, tokenizer, text)
+    assert result.milestones[1].scores["perplexity"] == pytest.approx(edited)
+    assert edited != pytest.approx(result.milestones[0].scores["perplexity"], rel=1e-4)
+    assert result.milestones[1].seconds > 0
+
+
+def test_layers_in_words():
+    assert layers_in_words([4]) == "layer 4"
+    assert layers_in_words([4, 5, 6]) == "layers 4 to 6"
+    assert layers_in_words([4, 6]) == "layers 4, 6"
+
+
 def test_refusals():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
 
@@ -178,7 +263,10 @@ def test_refusals():
         with pytest.raises(error, match=match):
             gl.edit_sequence(model, tokenizer, facts, layer, **{**HOW, **more})
 
-    refused(SettingsError, "every 0: expected a whole number, 1 or more", every=0)
+    refused(SettingsError, "every 0: expected a whole number", every=0)
+    refused(SettingsError, "batch 0: expected a whole number", batch=0)
+    refused(SettingsError, "r-rome edits one layer, 2 were given", layer=[1, 2])
+    refused(SettingsError, "memit needs the covariance", editor="memit")
     refused(SettingsError, "every True: expected a whole number", every=True)
     refused(SettingsError, "every 2.5", every=2.5)
     refused(SettingsError, "layer 4 does not exist", layer=4)

@@ -75,6 +75,14 @@ def command(
     ] = None,
     site: options.Site = None,
     editor: options.EditorName = "r-rome",
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Facts in a batch, each edited into the model as the ones before left it; all at "
+            "once if not given.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
     templates: options.TemplateKind = options.TEMPLATES,
     covariance: options.Covariance = options.COVARIANCE,
     lr: options.LearningRate = None,
@@ -150,6 +158,8 @@ def command(
     own = editing.editor_settings(ctx)
     covariance = editing.covariance_for(ctx, [editor])
     (chosen_editor,) = editing.check([editor], own, templates, covariance, seed)
+    if batch is not None and batch < 1:
+        raise SettingsError(f"--batch {batch}: expected 1 or more")
     require_place(out, wanted)
     width = getattr(chosen_editor, "window", 1)
     at = Ranking.load(ranking) if ranking is not None else numbers
@@ -173,28 +183,13 @@ def command(
             at = found = editing.find_layer(loaded, source, site, seed, progress)
             console.say(f"golden layer {at.golden} by LGA on {len(at.answers)} facts")
             sites, _ = resolve_layers(*pair, at, site, width=width)
-        moments = editing.key_moments(
-            covariance,
-            loaded,
-            [s.layer for s in sites],
-            site,
-            seed,
-            progress,
-        )
+        used = [s.layer for s in sites]
+        moments = editing.key_moments(covariance, loaded, used, site, seed, progress)
         made = edit(
-            *pair,
-            chosen,
-            at,
-            editor,
-            templates=made_templates,
-            covariance=moments,
-            earlier=earlier,
-            site=site,
-            seed=seed,
-            identity=loaded.identity,
-            progress=progress,
+            *pair, chosen, at, editor, templates=made_templates, covariance=moments, batch=batch,
+            earlier=earlier, site=site, seed=seed, identity=loaded.identity, progress=progress,
             **own,
-        )
+        )  # fmt: skip
         before = look(*pair, chosen, progress=progress, stage="continuations before the edit")
         with made.applied(loaded.model):
             after = look(*pair, chosen, progress=progress, stage="continuations after the edit")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -20,11 +20,9 @@ from goldenlayers.cli import (
 )
 from goldenlayers.errors import SettingsError
 
-if TYPE_CHECKING:
-    pass
-
 WITH = "With an edit"
-# options that only --layers has a use for
+# options that only --sequential has a use for, and only --layers
+OF_SEQUENCES = ("batch", "every", "text", "resume")
 OF_EDITING = ("site", "editor", "templates", "covariance", *editing.EDITOR)
 
 
@@ -66,14 +64,40 @@ def command(
         bool,
         typer.Option(
             "--sequential",
-            help="With one layer: edit the facts one after another instead, and score all facts so "
-            "far; several editors with commas.",
+            help="Edit the facts one after another into one model instead, and score all facts so "
+            "far; several editors with commas. Several layers are the window of an editor that "
+            "takes one; auto gives each editor the layer or the window that it takes.",
             rich_help_panel=WITH,
         ),
     ] = False,
+    batch: Annotated[
+        int,
+        typer.Option(
+            help="With --sequential: facts in a batch, for editors of batches.",
+            rich_help_panel=WITH,
+        ),
+    ] = 1,
     every: Annotated[
-        int, typer.Option(help="Edits between two scorings.", rich_help_panel=WITH)
+        int,
+        typer.Option(help="With --sequential: edits between two scorings.", rich_help_panel=WITH),
     ] = 10,
+    text: Annotated[
+        str,
+        typer.Option(
+            help="With --sequential: text that the perplexity is of, a file; fixed is one that "
+            "comes with golden-layers.",
+            rich_help_panel=WITH,
+        ),
+    ] = "fixed",
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="With --sequential: go on from the last scoring that is kept in the folder; "
+            "refused if model, facts or settings differ.",
+            rich_help_panel=WITH,
+        ),
+    ] = False,
     site: options.Site = None,
     editor: options.EditorName = "r-rome",
     templates: options.TemplateKind = options.TEMPLATES,
@@ -139,12 +163,14 @@ def command(
       golden-layers evaluate --limit 60 --layers auto,0,9,14,20,28
 
       golden-layers evaluate --split all --limit 100 --layers auto --sequential --editor r-rome,rome
+
+      golden-layers evaluate --facts f.jsonl --layers 4-8 --sequential --editor memit --batch 100
     """
     options.check_out(out)
     own = editing.editor_settings(ctx)
-    editors = _check(ctx, edits, layers, sequential, editor, every)
-    covariance = editing.covariance_for(ctx, editors)
-    editing.check(editors, own, templates, covariance, seed)
+    editors = _check(ctx, edits, layers, sequential, editor)
+    covariances = {name: editing.covariance_for(ctx, [name]) for name in editors}
+    made = editing.check(editors, own, templates, covariance, seed)
     with console.working("starting"):
         from goldenlayers.editors.edit import Edit
 
@@ -162,12 +188,8 @@ def command(
                 loaded, chosen, edit, generate, fluency, seed, progress
             )
         else:
-            numbers = evaluating.layers(layers, loaded, source, site, seed, progress)
             shared = {
                 "templates": templates,
-                "covariance": editing.key_moments(
-                    covariance, loaded, numbers, site, seed, progress
-                ),
                 "site": site,
                 "fluency": fluency,
                 "seed": seed,
@@ -175,14 +197,15 @@ def command(
                 "progress": progress,
             } | own
             if sequential:
-                result = evaluating.sequences(loaded, chosen, numbers, editors, every, shared)
+                shared |= {"batch": batch, "every": every, "text": text, "resume": resume}
+                result = evaluating.sequences(
+                    loaded, source, chosen, layers, made, covariances, out, shared
+                )
             else:
-                from goldenlayers.study.each import edit_each
-
-                result = edit_each(
-                    loaded.model, loaded.tokenizer, chosen, numbers, editors[0],
-                    generate=generate, fluency_facts=fluency_facts, **shared,
-                )  # fmt: skip
+                shared |= {"generate": generate, "fluency_facts": fluency_facts}
+                result = evaluating.each(
+                    loaded, source, chosen, layers, editors[0], covariances[editors[0]], shared
+                )
     with console.working(f"writing {out}"):
         written = evaluation_results.save(result, out)
     with console.told():
@@ -210,24 +233,28 @@ def _check(
     layers: str | None,
     sequential: bool,
     editor: str,
-    every: int,
 ) -> list[str]:
     """Refuse options that contradict each other or would have no effect; return the editors."""
     if edits and layers is not None:
         raise SettingsError("--edit scores an edit that exists, --layers makes new ones; give one")
     if sequential and layers is None:
-        raise SettingsError("--sequential needs --layers, with one layer or auto")
-    given = editing.given(ctx, (*OF_EDITING, "every", "fluency_facts"))
+        raise SettingsError("--sequential needs --layers, such as 8, 4-8 or auto")
+    given = editing.given(ctx, (*OF_EDITING, *OF_SEQUENCES, "fluency_facts"))
     if layers is None:
         unused, need = given, "--layers"
     elif sequential:
         unused, need = [n for n in given if n == "fluency_facts"], "edits of each fact alone"
     else:
-        unused, need = [n for n in given if n == "every"], "--sequential"
+        unused, need = [n for n in given if n in OF_SEQUENCES], "--sequential"
     if unused:
         raise SettingsError(f"--{unused[0].replace('_', '-')} has no effect without {need}")
-    if every < 1:
-        raise SettingsError(f"--every {every}: expected 1 or more")
+    if sequential:
+        from goldenlayers.metrics.perplexity import read_text
+
+        for name in ("batch", "every"):
+            if ctx.params[name] < 1:
+                raise SettingsError(f"--{name} {ctx.params[name]}: expected 1 or more")
+        read_text(ctx.params["text"])
     editors = list(dict.fromkeys(n.strip() for n in editor.split(",") if n.strip()))
     if not editors or (len(editors) > 1 and not sequential):
         raise SettingsError(f"--editor {editor!r}: expected one; several need --sequential")
@@ -235,9 +262,10 @@ def _check(
         from goldenlayers.models.sites import parse_layers
 
         numbers = [part for part in layers.split(",") if part.strip() != "auto"]
-        n = len(parse_layers(",".join(numbers))) if numbers else 0
-        if sequential and n + ("auto" in layers) != 1:
+        if numbers:
+            parse_layers(",".join(numbers))
+        if sequential and numbers and "auto" in layers:
             raise SettingsError(
-                f"--layers {layers!r}: --sequential edits one layer, expected a number or auto"
+                f"--layers {layers!r}: --sequential takes auto, or the layers of one window"
             )
     return editors

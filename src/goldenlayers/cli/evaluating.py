@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldenlayers.cli import console, editing
 
 if TYPE_CHECKING:
     from goldenlayers.editors.edit import Edit
+    from goldenlayers.editors.protocol import Editor
     from goldenlayers.facts.fact_set import FactSet
     from goldenlayers.metrics.evaluation import Evaluation
     from goldenlayers.models.load import LoadedModel
-    from goldenlayers.study.sequence import EditSequence
+    from goldenlayers.study.each import EditedLayers
+    from goldenlayers.study.milestone import EditSequence
 
 
 def evaluated(
@@ -68,18 +71,65 @@ def layers(
     return list(dict.fromkeys(numbers))
 
 
+def each(
+    loaded: LoadedModel,
+    facts: FactSet,
+    chosen: FactSet,
+    layers_text: str,
+    editor: str,
+    covariance: str,
+    shared: dict[str, Any],
+) -> EditedLayers:
+    """Edit each of the chosen facts alone at each layer."""
+    from goldenlayers.study.each import edit_each
+
+    site, seed, progress = (shared[n] for n in ("site", "seed", "progress"))
+    numbers = layers(layers_text, loaded, facts, site, seed, progress)
+    moments = editing.key_moments(covariance, loaded, numbers, site, seed, progress)
+    pair = loaded.model, loaded.tokenizer
+    return edit_each(*pair, chosen, numbers, editor, covariance=moments, **shared)
+
+
 def sequences(
     loaded: LoadedModel,
     facts: FactSet,
-    layers: list[int],
-    editors: list[str],
-    every: int,
+    chosen: FactSet,
+    layers_text: str,
+    editors: Sequence[Editor],
+    covariance: Mapping[str, str],
+    out: Path,
     shared: dict[str, Any],
 ) -> list[EditSequence]:
-    """Edit one fact after another, by each editor."""
+    """Edit the chosen facts one after another or in batches, by each editor."""
     from goldenlayers.editors.templates import make_templates
+    from goldenlayers.editors.which_layer import resolve_layers
     from goldenlayers.study.sequence import edit_sequence
+    from goldenlayers.study.unfinished import UNFINISHED
 
+    site, seed, progress = (shared[n] for n in ("site", "seed", "progress"))
     pair = loaded.model, loaded.tokenizer
-    shared["templates"] = make_templates(*pair, shared["templates"], seed=shared["seed"])
-    return [edit_sequence(*pair, facts, layers[0], name, every=every, **shared) for name in editors]
+    where: Any = layers_text
+    if layers_text.strip() == "auto":
+        where = editing.find_layer(loaded, facts, site, seed, progress)
+        console.say(f"golden layer {where.golden} by LGA on {len(where.answers)} facts")
+    else:
+        where = layers(layers_text, loaded, facts, site, seed, progress)
+    moments = {}
+    for editor in editors:
+        width = getattr(editor, "window", 1)
+        sites, _ = resolve_layers(*pair, where, site, seed, progress, width)
+        numbers = [s.layer for s in sites]
+        text = covariance[editor.name]
+        moments[editor.name] = editing.key_moments(text, loaded, numbers, site, seed, progress)
+    shared["templates"] = make_templates(*pair, shared["templates"], seed=seed)
+    keep = out / UNFINISHED
+    try:
+        return [
+            edit_sequence(
+                *pair, chosen, where, name, covariance=found, unfinished=keep / name, **shared
+            )
+            for name, found in moments.items()
+        ]
+    except KeyboardInterrupt:
+        console.say(f"what was scored is kept in {keep}; the same command with --resume goes on")
+        raise

@@ -17,10 +17,10 @@ def require_place(out: Path, by_layer: bool, sequential: bool) -> None:
     """Refuse a folder whose index is somebody else's."""
     from goldenlayers.metrics import evaluation_files
     from goldenlayers.results import require_own
-    from goldenlayers.study import each, sequence
+    from goldenlayers.study import each, sequence_files
 
     if sequential:
-        require_own(out / sequence.INDEX, sequence.FORMAT)
+        require_own(out / sequence_files.INDEX, sequence_files.FORMAT)
     elif by_layer:
         require_own(out / each.INDEX, each.FORMAT)
     else:
@@ -30,7 +30,7 @@ def require_place(out: Path, by_layer: bool, sequential: bool) -> None:
 def save(result: Any, out: Path) -> list[Path]:
     """Write an evaluation, edits by layer, or a list of sequences; all files or none."""
     from goldenlayers.results import put_together
-    from goldenlayers.study.sequence import save_sequences
+    from goldenlayers.study.sequence_files import save_sequences
 
     if isinstance(result, list):
         return save_sequences(result, out)
@@ -57,7 +57,7 @@ def show(result: Any, by_layer: bool, sequential: bool, to: Console) -> None:
     from goldenlayers.report.study_tables import layers_table, sequences_table
 
     if sequential:
-        to.print(sequences_table(result))
+        to.print(sequences_table(result, to.width))
         return
     if by_layer:
         to.print(layers_table(result, to.width))

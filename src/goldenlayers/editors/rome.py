@@ -40,6 +40,8 @@ class RROME(SiteEditor):
     value_from: str = "prompt"
 
     name: ClassVar[str] = "r-rome"
+    # a batch is the same as its facts one after another
+    one_by_one: ClassVar[bool] = True
     # which key stands in o and in u . k
     averaged: ClassVar[bool] = True
 

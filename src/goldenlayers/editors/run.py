@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from torch import Tensor
-
 from goldenlayers.covariance.moment import KeyMoment
 from goldenlayers.editors.alphaedit import AlphaEdit
 from goldenlayers.editors.base import base_of
+from goldenlayers.editors.batches import in_batches, keys_of
 from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.fact_rows import fact_rows
 from goldenlayers.editors.fine_tuning import FTL, FTM
@@ -51,6 +50,7 @@ def edit(
     *,
     templates: str | Sequence[str] | Templates = TEMPLATES,
     covariance: Mapping[int, KeyMoment] | None = None,
+    batch: int | None = None,
     earlier: Edit | None = None,
     site: str | None = None,
     seed: int = 0,
@@ -75,6 +75,8 @@ def edit(
             (which saves writing them anew for each call).
         covariance: None for none, or what `goldenlayers.key_covariance` returns: a mapping from
             layer to the moment of its keys. MEMIT, EMMET and AlphaEdit need it.
+        batch: Facts in a batch: they are edited in batches of so many, each into the model as the
+            ones before left it. None for all at once; 1 for one after another.
         earlier: Edits that are on the model already, whose keys AlphaEdit spares; several as one,
             by `Edit.compose`.
         site: Qualified name of the edit site with "{}" for the layer, if structure does not tell.
@@ -111,27 +113,24 @@ def edit(
         require_causal(model)
         made = make_templates(model, tokenizer, templates, seed=seed)
         solvers = solvers_of(moments, chosen_editor)
-        result = chosen_editor.edit(
-            EditRequest(
-                model,
-                tokenizer,
-                wanted,
-                sites,
-                made,
-                solvers,
-                keys_of(earlier),
-                progress=progress,
-                on_step=on_step,
-            )
+        if batch is not None:  # each batch looks at its own facts only
+            require_editable(model, tokenizer, wanted, chosen_editor, made)
+        keys = {} if earlier is None else keys_of(earlier.updates)
+        request = EditRequest(
+            model, tokenizer, wanted, sites, made, solvers, keys, progress=progress, on_step=on_step
         )
+        size = len(wanted) if batch is None else batch
+        batches = list(in_batches(chosen_editor, request, size))
+    updates = batches[-1].updates
     return Edit(
         editor=editor,
-        updates=result.updates,
-        outcomes=result.outcomes,
+        updates=updates,
+        outcomes=tuple(outcome for one in batches for outcome in one.made.outcomes),
         settings=describe(chosen_editor, sites, made, moments, site, seed)
         | chat_setting(tokenizer)
-        | {"layer_chosen_by": chosen_by},
-        base=base_of(model, [u.name for u in result.updates], identity or identify(model)),
+        | {"layer_chosen_by": chosen_by}
+        | ({} if batch is None else {"batch": batch}),
+        base=base_of(model, [u.name for u in updates], identity or identify(model)),
         versions=versions(),
         seconds={"edit": time.perf_counter() - start},
     )
@@ -231,9 +230,3 @@ def describe(
         "covariance": covariance or None,
         "seed": seed,
     }
-
-
-def keys_of(earlier: Edit | None) -> dict[str, Tensor]:
-    """Return the keys that earlier edits keep, (d_in, m) by the site's name."""
-    updates = () if earlier is None else earlier.updates
-    return {u.name: u.keys for u in updates if u.keys is not None}

@@ -18,7 +18,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator, NullFormatter
 from goldenlayers.report.plot import BLUE, GOLD, GREY, INK
 
 if TYPE_CHECKING:
-    from goldenlayers.study.sequence import EditSequence, Milestone
+    from goldenlayers.study.milestone import EditSequence, Milestone
 
 # score -> title; shares are drawn from 0 to 100 %
 SHARES = {
@@ -27,17 +27,17 @@ SHARES = {
     "locality": "locality (all facts so far)",
     "portability": "portability (all facts so far)",
 }
-COLOURS = (BLUE, GOLD, "#009E73", "#CC79A7")
-MARKERS = ("o", "s", "^", "D")
-DASHES = ("-", "--", ":", "-.")
+COLOURS = (BLUE, GOLD, "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
 # from the first line to the last, wide to narrow: what lies on top does not hide what is below
-WIDTHS = (3.4, 1.9, 1.4, 1.2)
-SIZES = (6.5, 4.2, 3.6, 3.2)
+WIDTHS = (3.4, 1.9, 1.4, 1.2, 1.1, 1.0)
+SIZES = (6.5, 4.2, 3.6, 3.2, 3.2, 3.2)
 GRID = "#E4E4E4"
 
 
 def plot_sequences(sequences: Sequence[EditSequence], path: str | Path | None = None) -> Figure:
-    """Draw scores, fluency and the weight's growth by number of edits, one line per editor.
+    """Draw scores, fluency, perplexity, the weights' growth and the time, one line per editor.
 
     Bands are one standard error over facts to either side. What is not finite is left out.
 
@@ -48,23 +48,28 @@ def plot_sequences(sequences: Sequence[EditSequence], path: str | Path | None = 
     Returns:
         A matplotlib figure that belongs to no window.
     """
-    figure = Figure(figsize=(11, 6.4))
+    figure = Figure(figsize=(14, 6.4))
     figure.set_layout_engine("constrained", hspace=0.06, wspace=0.05)
-    axes = figure.subplots(2, 3, sharex=True).ravel()
+    axes = figure.subplots(2, 4, sharex=True).ravel()
     for i, (name, title) in enumerate(SHARES.items()):
         _lines(axes[i], sequences, title, _score(name, 100), _error(name, 100))
         axes[i].set_ylim(-4, 104)
         axes[i].yaxis.set_major_formatter("{x:.0f} %")
     _lines(axes[4], sequences, "fluency (bits)", _score("fluency"), _error("fluency"))
     axes[4].set_ylim(0, 1.05 * axes[4].get_ylim()[1])
-    _lines(axes[5], sequences, "|edited weight| / |weight before|", lambda m: m.weight_growth)
-    _growth_scale(axes[5])
+    _lines(axes[5], sequences, "perplexity of a fixed text", _score("perplexity"))
+    unedited = sequences[0].milestones[0].scores.get("perplexity")
+    _growth_scale(axes[5], unedited)
+    _lines(axes[6], sequences, "|edited weight| / |weight before|", lambda m: m.weight_growth)
+    _growth_scale(axes[6])
+    _lines(axes[7], sequences, "seconds per edit, without scoring", lambda m: m.seconds_per_fact)
+    axes[7].set_ylim(0, 1.05 * axes[7].get_ylim()[1])
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8.5, colors=INK, labelbottom=True)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         axis.margins(x=0.03)
-    for axis in axes[3:]:
+    for axis in axes[4:]:
         axis.set_xlabel("edits made", fontsize=9, color=INK)
     handles = axes[0].get_lines()[: len(sequences)]
     labels = [_label(s) for s in sequences]
@@ -79,7 +84,7 @@ def plot_sequences(sequences: Sequence[EditSequence], path: str | Path | None = 
 
 def _label(sequence: EditSequence) -> str:
     took, n = sum(o.converged for o in sequence.outcomes), len(sequence.outcomes)
-    return f"{sequence.editor}, layer {sequence.layer} ({took} of {n} edits took)"
+    return f"{sequence.editor}, {sequence.where} ({took} of {n} edits took)"
 
 
 def _score(name: str, scale: float = 1.0) -> Callable[[Milestone], float | None]:
@@ -128,15 +133,17 @@ def _lines(
         )
 
 
-def _growth_scale(axis: Axes) -> None:
-    """Make the axis logarithmic where the weight grows much, with the unedited weight marked."""
+def _growth_scale(axis: Axes, one: float | None = 1.0) -> None:
+    """Make the axis logarithmic where its values grow much, with the unedited one marked."""
+    if one is None or not math.isfinite(one):
+        return
     low, high = axis.get_ylim()
-    if high > 3:
+    if high > 3 * one:
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=high > 30))
+        axis.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=high > 30 * one))
         axis.yaxis.set_minor_formatter(
-            NullFormatter() if high > 30 else LogFormatter(minor_thresholds=(2, 1))
+            NullFormatter() if high > 30 * one else LogFormatter(minor_thresholds=(2, 1))
         )
     else:
-        axis.set_ylim(min(low, 0.9), max(high, 1.5))
-    axis.axhline(1, color=GREY, linewidth=0.8, zorder=0)
+        axis.set_ylim(min(low, 0.9 * one), max(high, 1.5 * one))
+    axis.axhline(one, color=GREY, linewidth=0.8, zorder=0)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from goldenlayers.metrics.evaluation import Evaluation
     from goldenlayers.study.each import EditedLayers
-    from goldenlayers.study.sequence import EditSequence
+    from goldenlayers.study.milestone import EditSequence
 
 # Teacher-forced scores with what the model writes itself beside them.
 BY_LAYER = (
@@ -29,8 +29,11 @@ HEADS = {
     "portability": "porta-\nbility",
 }
 NARROW_HEADS = {"rephrase": "re-\nphrase", "locality": "loca-\nlity", "rewrite": "re-\nwrite"}
+IN_TWO = {"fluency": "flu-\nency", "perplexity": "per-\nplexity"}
 WIDE = 100
-IN_SEQUENCE = ("rewrite", "rephrase", "locality", "portability", "mean", "fluency")
+IN_SEQUENCE = (
+    "rewrite", "rephrase", "locality", "portability", "mean", "fluency", "perplexity",
+)  # fmt: skip
 
 
 def layers_table(result: EditedLayers, width: int = WIDE) -> Table:
@@ -59,19 +62,32 @@ def layers_table(result: EditedLayers, width: int = WIDE) -> Table:
     return table
 
 
-def sequences_table(sequences: Sequence[EditSequence]) -> Table:
-    """Return one row per editor and milestone: means over the facts edited so far."""
-    heads = [HEADS.get(n, n) for n in IN_SEQUENCE]
-    table = _table(["editor", "edits", "took", *heads, "|W|\ngrowth", "largest\n|dW|"])
+def sequences_table(sequences: Sequence[EditSequence], width: int = WIDE) -> Table:
+    """Return one row per editor and milestone: means over the facts edited so far.
+
+    Args:
+        sequences: The sequences.
+        width: Columns that there are to print it in; a narrow table leaves out the largest update
+            and the time.
+    """
+    wide = width >= WIDE
+    heads = HEADS | IN_TWO | ({} if wide else NARROW_HEADS)
+    more = ["largest\n|dW|", "s/\nedit"] if wide else []
+    scores = [heads.get(n, n) for n in IN_SEQUENCE]
+    table = _table(["editor", "layers", "edits", "took", *scores, "|W|\ngrown", *more])
     for sequence in sequences:
+        ends = dict.fromkeys((sequence.layers[0], sequence.layers[-1]))
         for m in sequence.milestones:
+            took = m.seconds_per_fact
+            last = [_ratio(m.largest_update), "–" if took is None else f"{took:.1f}"]
             table.add_row(
                 sequence.editor,
+                "–".join(map(str, ends)),
                 str(m.edits),
                 str(m.converged),
                 *(_number(m.scores.get(name), name, 1) for name in IN_SEQUENCE),
                 _ratio(m.weight_growth),
-                _ratio(m.largest_update),
+                *(last if wide else []),
             )
         table.add_section()
     return table
@@ -94,7 +110,9 @@ def _score(evaluation: Evaluation, name: str, digits: int) -> str:
 def _number(value: float | None, name: str, digits: int) -> str:
     if not is_there(value):
         return "–"
-    return f"{value:.2f}" if name == "fluency" else f"{100 * value:.{digits}f}"
+    if name in ("fluency", "perplexity"):
+        return _ratio(value)
+    return f"{100 * value:.{digits}f}"
 
 
 def _ratio(value: float) -> str:

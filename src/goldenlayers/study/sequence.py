@@ -1,274 +1,240 @@
-"""Many facts edited one after another into one model, scored along the way.
+"""Many facts edited one after another, or batch after batch, into one model, scored along the way.
 
-What R-ROME (arXiv 2403.07175) is for: with ROME, single edits can break the model, and later edits
-break it further; the scores of all facts so far, and the fluency of the model's text, show it.
+What R-ROME (arXiv 2403.07175) and AlphaEdit (arXiv 2410.02355) are for: single edits can break the
+model, and later edits break it further; the scores of all facts so far, the fluency of the model's
+text and its perplexity on a text that is always the same show it.
 """
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from goldenlayers.covariance.key import key_hash, model_key
 from goldenlayers.covariance.moment import KeyMoment
-from goldenlayers.editors.edit import Outcome, Update
-from goldenlayers.editors.factors import side_by_side
-from goldenlayers.editors.run import TEMPLATES, checked, make_editor, require_editable
+from goldenlayers.editors.base import base_of
+from goldenlayers.editors.batches import in_batches
+from goldenlayers.editors.edit import Edit, Outcome, Update
+from goldenlayers.editors.given_covariance import moments_of, solvers_of
+from goldenlayers.editors.numbers import require_whole
+from goldenlayers.editors.protocol import EditRequest
+from goldenlayers.editors.run import TEMPLATES, checked, describe, make_editor, require_editable
 from goldenlayers.editors.templates import Templates, make_templates
 from goldenlayers.editors.weights import updates_applied, weight_of
-from goldenlayers.editors.which_layer import resolve_layer
+from goldenlayers.editors.which_layer import resolve_layers
 from goldenlayers.errors import SettingsError
 from goldenlayers.facts.fact import Fact
-from goldenlayers.files import write_whole
+from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.metrics.baseline import Baseline
 from goldenlayers.metrics.baseline import baseline as ask_unedited
 from goldenlayers.metrics.evaluate import evaluate
-from goldenlayers.metrics.evaluation import Evaluation
+from goldenlayers.metrics.perplexity import FIXED, perplexity, read_text
 from goldenlayers.models.causal import require_causal
+from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.sites import EditSite
 from goldenlayers.progress import Progress, silent
-from goldenlayers.results import put_together, strict, write_json
-from goldenlayers.sweep.attempt import Attempts, outcome_records
+from goldenlayers.study.milestone import MEANS, EditSequence, Milestone
+from goldenlayers.study.unfinished import Unfinished
 from goldenlayers.versions import versions
 
-FORMAT = "golden-layers sequence of edits"
-FORMAT_VERSION = 1
 FLUENCY_FACTS = 20
-INDEX = "sequence.json"
-MEANS = ("rewrite", "rephrase", "locality", "portability", "mean")
-
-
-@dataclass(frozen=True, slots=True)
-class Milestone:
-    """The model after so many edits.
-
-    Attributes:
-        edits: Number of edits in it.
-        scores: Means over the facts edited so far: rewrite, rephrase, locality, portability, mean;
-            fluency over the texts of `FLUENCY_FACTS` facts, the same at every milestone.
-        weight_growth: |W edited| / |W base| at the site (Frobenius).
-        largest_update: Norm of the largest single update so far, over |W base|.
-        converged: How many of the edits took when they were made.
-        standard_errors: Of the scores, over facts; None with fewer than two.
-        evaluation: Scores by fact and every raw output.
-    """
-
-    edits: int
-    scores: Mapping[str, float | None]
-    weight_growth: float
-    largest_update: float
-    converged: int
-    standard_errors: Mapping[str, float | None] = field(default_factory=dict)
-    evaluation: Evaluation | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class EditSequence:
-    """A sequence of edits by one editor.
-
-    Attributes:
-        editor: Name of the editor.
-        layer: The layer edited.
-        milestones: From 0 edits (the base model) to all.
-        outcomes: What became of each fact when it was edited.
-        settings: Every setting that had a say.
-        model: Identity of the model.
-        versions: Package versions.
-    """
-
-    editor: str
-    layer: int
-    milestones: tuple[Milestone, ...]
-    outcomes: tuple[Outcome, ...]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for strict JSON; what is not finite is null."""
-        found: dict[str, Any] = strict(
-            {
-                "editor": self.editor,
-                "layer": self.layer,
-                "milestones": [
-                    {
-                        "edits": m.edits,
-                        "scores": dict(m.scores),
-                        "standard_errors": dict(m.standard_errors),
-                        "weight_growth": m.weight_growth,
-                        "largest_update": m.largest_update,
-                        "converged": m.converged,
-                    }
-                    for m in self.milestones
-                ],
-                "outcomes": outcome_records(self.outcomes),
-                "settings": dict(self.settings),
-                "model": dict(self.model),
-                "versions": dict(self.versions),
-            }
-        )
-        return found
 
 
 def edit_sequence(
     model: Any,
     tokenizer: Any,
     facts: Iterable[Fact],
-    layer: int,
+    layer: int | str | LayerRanking | Sequence[int],
     editor: str = "r-rome",
     *,
+    batch: int = 1,
     every: int = 10,
     templates: str | Sequence[str] | Templates = TEMPLATES,
     covariance: Mapping[int, KeyMoment] | None = None,
     site: str | None = None,
     fluency: bool = True,
+    text: str = FIXED,
     seed: int = 0,
     identity: ModelIdentity | None = None,
+    unfinished: Path | None = None,
+    resume: bool = False,
     progress: Progress = silent,
     **settings: Any,
 ) -> EditSequence:
-    """Edit facts one after another, and score all facts so far every so many edits.
+    """Edit facts in batches, one after another, and score all facts so far along the way.
 
-    An edit for which no finite update exists, because the ones before have broken the model, counts
+    A batch for which no finite update exists, because the ones before have broken the model, counts
     as not converged and leaves the weights as they are.
 
     Args:
         model: A causal language model of transformers; returned as it came.
         tokenizer: Its fast tokenizer.
         facts: The facts, in this order.
-        layer: The layer.
+        layer: As for `goldenlayers.edit`.
         editor: Name of the editor.
-        every: Edits between two milestones.
+        batch: Facts in a batch; 1 for one after another. ROME and R-ROME edit one after another in
+            any case.
+        every: Edits between two milestones: there is one after the first batch that brings so many.
         templates: As for `goldenlayers.edit`; written once, by the unedited model.
         covariance: As for `goldenlayers.edit`, of the unedited model.
         site: As for `goldenlayers.edit`.
         fluency: Compute the fluency.
+        text: Of the perplexity: "fixed" for the one that comes with golden-layers, or a file.
         seed: Seed of all sampling.
         identity: Which model this is.
+        unfinished: Folder that keeps each milestone until there are all; None keeps nothing.
+        resume: Go on from the last milestone in that folder.
         progress: Called with stage, facts or edits done, and their total.
         **settings: Settings of the editor.
 
     Raises:
-        SettingsError: If `every` is not positive, or there is no such layer.
+        SettingsError: If `batch` or `every` is not positive, or there is no such layer.
         FactError: If a fact cannot be edited; before anything is.
+        ResultError: If the unfinished sequence cannot be used.
         GoldenLayersError: As `goldenlayers.edit` and `goldenlayers.evaluate`.
     """
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise SettingsError(f"every {every!r}: expected a whole number, 1 or more")
-    chosen_editor = make_editor(editor, **settings)
+    require_whole("batch", batch)
+    require_whole("every", every)
+    chosen = make_editor(editor, **settings)
+    if getattr(chosen, "one_by_one", False):
+        batch = 1
     wanted = checked(facts, seed)
-    where, _ = resolve_layer(model, tokenizer, layer, site)
+    writing = read_text(text)
+    width = getattr(chosen, "window", 1)
+    sites, chosen_by = resolve_layers(model, tokenizer, layer, site, seed, progress, width)
+    if len(sites) > 1 and not getattr(chosen, "takes_window", False):
+        raise SettingsError(
+            f"{editor} edits one layer, {len(sites)} were given; choose one layer, or an editor of "
+            "several, such as memit"
+        )
+    moments = moments_of(covariance, sites, model, tokenizer, chosen)
     with untouched(model):
         require_causal(model)
     made = make_templates(model, tokenizer, templates, seed=seed)
-    require_editable(model, tokenizer, wanted, chosen_editor, made)
-    attempts = Attempts.at(
-        model, tokenizer, where.layer, chosen_editor, made, covariance, site, seed
+    require_editable(model, tokenizer, wanted, chosen, made)
+    described = {
+        **describe(chosen, sites, made, moments, site, seed),
+        **chat_setting(tokenizer),
+        "layer_chosen_by": chosen_by,
+        "batch": batch,
+        "every": every,
+        "fluency_facts": FLUENCY_FACTS if fluency else None,
+        "perplexity_of": {
+            "text": "fixed" if text == FIXED else "file",
+            "sha256": key_hash(writing),
+        },
+        "facts": [f.id for f in wanted],
+    }
+    kept = Unfinished(
+        unfinished,
+        {
+            "editor": editor,
+            "settings": described,
+            "facts": key_hash([f.to_record() for f in wanted]),
+            "model": model_key(model, tokenizer) | {"dtype": str(model.dtype)},
+        },
+        resume=resume,
     )
+    identity = identity or identify(model)
+    base = base_of(model, [s.name for s in sites], identity)
     before = ask_unedited(
         model, tokenizer, wanted, generate=False, fluency=fluency, seed=seed, progress=progress
     )
+    scoring = _Scoring(model, tokenizer, wanted, before, sites, writing, fluency, seed, progress)
 
-    def milestone(n: int, growth: float, largest: float, took: int) -> Milestone:
-        """Score the model as it stands."""
-        found = evaluate(
-            model, tokenizer, wanted[:n] or wanted, baseline=before, generate=False, fluency=False,
-            progress=progress,
-        )  # fmt: skip
-        means = {name: found.mean(name) for name in MEANS}
-        errors = {name: found.standard_error(name) for name in MEANS}
-        if fluency:
-            texts = evaluate(
-                model, tokenizer, wanted[:FLUENCY_FACTS], baseline=before, generate=False,
-                seed=seed, progress=progress,
-            )  # fmt: skip
-            means["fluency"] = texts.mean("fluency")
-            errors["fluency"] = texts.standard_error("fluency")
-        return Milestone(n, means, growth, largest, took, errors, found)
+    def so_far(updates: tuple[Update, ...], outcomes: Sequence[Outcome]) -> Edit | None:
+        if not updates:
+            return None
+        return Edit(editor, updates, tuple(outcomes), described, base, versions())
 
-    base = _norm(model, where.name)
-    updates: tuple[Update, ...] = ()
-    outcomes: list[Outcome] = []
-    milestones = [milestone(0, 1.0, 0.0, 0)]
-    largest = 0.0
-    for i, fact in enumerate(wanted, start=1):
-        with updates_applied(model, updates):
-            new, outcome = attempts.edit(fact)
-        updates = side_by_side(updates, new)
-        outcomes.append(outcome)
-        largest = max(largest, *(update.norm / base for update in new), 0.0)
-        if i % every == 0 or i == len(wanted):
-            with updates_applied(model, updates):
-                growth = _norm(model, where.name) / base
-                took = sum(o.converged for o in outcomes)
-                milestones.append(milestone(i, growth, largest, took))
-        progress(f"{editor} edits", i, len(wanted))
+    milestones = list(kept.milestones)
+    updates = kept.edit.updates if kept.edit else ()
+    outcomes = list(kept.edit.outcomes) if kept.edit else []
+    if not milestones or milestones[-1].edits != len(outcomes):  # where nothing was ever changed
+        milestones, updates, outcomes = [scoring.milestone((), [], 0.0, 0.0)], (), []
+        kept.keep(milestones, None)
+    largest, seconds, base_norm = (
+        milestones[-1].largest_update,
+        milestones[-1].seconds,
+        scoring.norm,
+    )
+    request = EditRequest(
+        model, tokenizer, wanted[len(outcomes) :], sites, made, solvers_of(moments, chosen)
+    )
+    scored = len(outcomes)
+    for one in in_batches(chosen, request, batch, updates=updates, tolerant=True):
+        updates = one.updates
+        outcomes += one.made.outcomes
+        largest = max(largest, _norm_of(one.made.updates) / base_norm)
+        seconds += one.seconds
+        n = len(outcomes)
+        if n // every > scored // every or n == len(wanted):
+            milestones.append(scoring.milestone(updates, outcomes, largest, seconds))
+            kept.keep(milestones, so_far(updates, outcomes))
+            scored = n
+        progress(f"{editor} edits", n, len(wanted))
     return EditSequence(
         editor,
-        where.layer,
+        tuple(s.layer for s in sites),
         tuple(milestones),
         tuple(outcomes),
-        {
-            **attempts.settings,
-            "every": every,
-            "fluency_facts": FLUENCY_FACTS,
-            "facts": [f.id for f in wanted],
-        },
-        (identity or identify(model)).to_dict(),
+        described,
+        identity.to_dict(),
         versions(),
+        so_far(updates, outcomes),
     )
 
 
-def _norm(model: Any, name: str) -> float:
-    """Return the Frobenius norm of a site's weight."""
-    return float(weight_of(model, name).detach().double().norm())
+@dataclass(frozen=True)
+class _Scoring:
+    """What the milestones of a sequence share."""
+
+    model: Any
+    tokenizer: Any
+    facts: Sequence[Fact]
+    before: Baseline
+    sites: Sequence[EditSite]
+    text: str
+    fluency: bool
+    seed: int
+    progress: Progress
+
+    @property
+    def norm(self) -> float:
+        """Frobenius norm of the sites' weights as they stand."""
+        norms = (weight_of(self.model, s.name).detach().double().norm() for s in self.sites)
+        return math.hypot(*map(float, norms))
+
+    def milestone(
+        self, updates: tuple[Update, ...], outcomes: Sequence[Outcome], largest: float, took: float
+    ) -> Milestone:
+        """Score the model with the updates on."""
+        n, base = len(outcomes), self.norm
+        with updates_applied(self.model, updates):
+            found = evaluate(
+                self.model, self.tokenizer, self.facts[:n] or self.facts, baseline=self.before,
+                generate=False, fluency=False, progress=self.progress,
+            )  # fmt: skip
+            means = {name: found.mean(name) for name in MEANS}
+            errors = {name: found.standard_error(name) for name in MEANS}
+            if self.fluency:
+                texts = evaluate(
+                    self.model, self.tokenizer, self.facts[:FLUENCY_FACTS], baseline=self.before,
+                    generate=False, seed=self.seed, progress=self.progress,
+                )  # fmt: skip
+                means["fluency"] = texts.mean("fluency")
+                errors["fluency"] = texts.standard_error("fluency")
+            means["perplexity"] = perplexity(self.model, self.tokenizer, self.text)
+            growth = self.norm / base
+        converged = sum(o.converged for o in outcomes)
+        return Milestone(n, means, growth, largest, converged, errors, took, found)
 
 
-def save_sequences(sequences: Sequence[EditSequence], folder: Path) -> list[Path]:
-    """Write sequence.json, sequence.csv, sequence.png and the raw outputs, all or nothing.
-
-    The raw outputs of a milestone are in a folder such as r-rome-layer-004/edits-0010.
-
-    Raises:
-        ResultError: If the folder cannot be written.
-        SettingsError: If there is no sequence.
-    """
-    from goldenlayers.report.sequence_plot import plot_sequences
-
-    if not sequences:
-        raise SettingsError("no sequences to save; expected one or more")
-    data = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "sequences": [s.to_dict() for s in sequences],
-    }
-    with put_together(folder) as stage:
-        for sequence in sequences:
-            for m in sequence.milestones:
-                if m.evaluation is not None:
-                    name = f"{sequence.editor}-layer-{sequence.layer:03d}"
-                    m.evaluation.save(stage / name / f"edits-{m.edits:04d}")
-        written = [
-            write_whole(stage / "sequence.png", lambda path: plot_sequences(sequences, path)),
-            write_whole(stage / "sequence.csv", lambda path: _csv(sequences, path)),
-            write_whole(stage / INDEX, lambda path: write_json(path, data)),
-        ]
-    return [folder / path.name for path in written]
-
-
-def _csv(sequences: Sequence[EditSequence], path: Path) -> None:
-    names = list(dict.fromkeys(n for s in sequences for m in s.milestones for n in m.scores))
-    columns = [c for name in names for c in (name, f"{name}_standard_error")]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file)
-        out.writerow(
-            ["editor", "layer", "edits", *columns, "weight_growth", "largest_update", "converged"]
-        )
-        for s in sequences:
-            for m in s.milestones:
-                row: list[object] = [s.editor, s.layer, m.edits]
-                for name in names:
-                    row += [m.scores.get(name), m.standard_errors.get(name)]
-                out.writerow(strict([*row, m.weight_growth, m.largest_update, m.converged]))
+def _norm_of(updates: Sequence[Update]) -> float:
+    """Frobenius norm of what a batch adds to all weights."""
+    return math.hypot(*(update.norm for update in updates))
