@@ -71,18 +71,18 @@ def loop(case: Case, fact: Fact, site: EditSite, templates: Templates, depth: in
     )
     kl = subject_rows(case.tokenizer, [""], f"{fact.subject} is a", fact.subject, None)
     n = len(rows)
-    ids, at = _padded([*(r.ids[:-1] for r in rows), kl[0].ids]), [r.subject for r in (*rows, *kl)]
+    ids, at = padded([*(r.ids[:-1] for r in rows), kl[0].ids]), [r.subject for r in (*rows, *kl)]
     tokens = sum(len(r.ids) - 1 for r in rows) + len(kl[0].ids)
     with untouched(case.model):
-        keys, outputs = _look(case.model, site, ids[:n], at[:n])  # u's pass
-        _, bare = _look(case.model, site, ids[:1], at[:1])  # v0's pass
-        delta, steps = _train(case.model, site, rows, kl, ids, at, bare[0])
+        keys, outputs = look(case.model, site, ids[:n], at[:n])  # u's pass
+        _, bare = look(case.model, site, ids[:1], at[:1])  # v0's pass
+        delta, steps = train(case.model, site, rows, kl, ids, at, bare[0])
         key, o = keys.mean(0), outputs.mean(0)
     passes = (steps + 1) * tokens + len(rows[0].ids) - 1
     return Done(torch.outer(bare[0] + delta - o, key) / (key @ key), steps, passes, passes * depth)
 
 
-def _train(
+def train(
     model: Any, site: EditSite, rows: list[SubjectRow], kl: list[SubjectRow],
     ids: torch.Tensor, at: list[int], v0: torch.Tensor,
 ) -> tuple[torch.Tensor, int]:  # fmt: skip
@@ -124,7 +124,7 @@ def _train(
 
 
 @torch.no_grad()
-def _look(
+def look(
     model: Any, site: EditSite, ids: torch.Tensor, at: list[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     seen = {}
@@ -141,7 +141,7 @@ def _look(
     return seen["keys"], seen["outputs"]
 
 
-def _padded(rows: list[tuple[int, ...]]) -> torch.Tensor:
+def padded(rows: list[tuple[int, ...]]) -> torch.Tensor:
     T = max(map(len, rows))
     return torch.tensor([[*r, *([r[-1]] * (T - len(r)))] for r in rows])
 

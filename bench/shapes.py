@@ -24,10 +24,10 @@ class Case:
     facts: list[Fact]
 
 
-def cases(names: list[str], n_facts: int) -> list[Case]:
+def cases(names: list[str], n_facts: int, split: str = "proxy") -> list[Case]:
     """Build the named cases, one at a time in memory terms: small models all."""
     bundled = load_model("bundled", say=print)
-    facts = list(bundled_facts().split("proxy"))[:n_facts]
+    facts = list(bundled_facts().split(split))[:n_facts]
     return [
         Case(name, bundled.model if name == "bundled" else _random(name), bundled.tokenizer, facts)
         for name in names

@@ -203,6 +203,16 @@ def test_in_sequence(evaluate, tmp_path):
     assert json.loads(printed.out, parse_constant=pytest.fail) == again
 
 
+def test_windows_by_layer(evaluate, tmp_path):
+    more = ("--editor", "memit", "--set", "window=2", "--set", "lam=0.1", *QUICK)
+    result = evaluate("--layers", "0,auto", *more)
+    found = read(tmp_path / "out" / "layers.json")
+    last = found["layers"][1]["layer"]  # the window that LGA's ranking gives ends there
+    golden = int(result.err.split("golden layer ")[1].split()[0])
+    assert last in (golden, golden + 1)
+    assert set(found["settings"]["covariance"]) == {"0", str(last - 1), str(last)}
+
+
 def test_batches_in_sequence(evaluate, tmp_path):
     (tmp_path / "text.txt").write_text("The town stands by the sea. The sea is cold.")
     options = ("--layers", "1,2", "--sequential", "--batch", "2", "--every", "1", "--no-fluency")

@@ -17,6 +17,7 @@ from goldenlayers.sweep import engine
 from goldenlayers.sweep.objective import LayerScores
 from tests import tiny
 from tests.sweep.test_engine import FACTS, VALUE
+from tests.sweep.test_windows import random_covariance
 
 MANY = [dataclasses.replace(f, id=f"{f.id}.{i}") for i in range(4) for f in FACTS]
 SETTINGS = {"editor_settings": VALUE}
@@ -177,6 +178,41 @@ def test_race_all_covers_every_layer_and_finds_the_truth():
     assert ranking.golden == run(facts=MANY).golden
     assert ranking.details["separated"]
     assert ranking.details["regret_bound"] == 0.0
+
+
+def test_where_the_editor_takes_a_window_a_layer_is_its_last(monkeypatch):
+    asked = random_covariance(monkeypatch)
+    memit = {"editor": "memit", "covariance": "model"}
+    settings = {"editor_settings": VALUE | {"window": 3, "lam": 0.1}}
+    told = []
+    whole = run(**memit, **settings, say=told.append)
+    plain = run(**memit, **settings, plain=True)
+    assert whole.details["computed"] == {"growing batch": 12}
+    assert [s.score for s in whole.layers] == pytest.approx([s.score for s in plain.layers])
+    assert "memit edits 3 layers together: a layer stands for those that end there" in told
+    assert whole.legend.endswith("; a layer stands for the 3 that end there")
+    assert whole.details["editor_window"] == 3
+    some = run(**memit, **settings, layers="2,3")
+    assert asked[-1] == [0, 1, 2, 3]  # what the windows reach down to
+    assert [s.score for s in some.layers] == pytest.approx([s.score for s in whole.layers][2:])
+    verified = run("verified", MANY, race=0, **memit, **settings)
+    assert verified.golden == run(facts=MANY, **memit, **settings).golden
+    assert verified.details["editor_window"] == 3
+    assert verified.legend.endswith("; a layer stands for the 3 that end there")
+    single = run()
+    assert single.details["editor_window"] == 1
+    assert "stands for" not in single.legend
+
+
+def test_a_window_is_refused_where_a_norm_stands_behind_the_mlp(monkeypatch, tmp_path):
+    asked = random_covariance(monkeypatch)
+    model = tiny.model("gemma3_text", torch.float64)
+    store = tmp_path / "sweep.sqlite"
+    with pytest.raises(SettingsError, match="give window=1"):
+        find(model, tiny.tokenizer("gemma3_text"), FACTS, "brute-force", editor="memit",
+             covariance="model", store=store)  # fmt: skip
+    assert not asked
+    assert not store.exists()
 
 
 def test_verified_goes_on_with_its_store(tmp_path, counted):

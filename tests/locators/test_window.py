@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from goldenlayers.errors import SettingsError
 from goldenlayers.locators.ranking import LayerRanking, LayerScore
-from goldenlayers.locators.window import window_of
+from goldenlayers.locators.window import window_in, window_of
 
 
 def ranking(scores, golden, fenced=()):
@@ -49,3 +51,17 @@ def test_layers_that_were_not_ranked():
     with pytest.raises(SettingsError, match="3 neighbouring layers around the golden layer 4"):
         window_of(ranking({0: 1.0, 2: 1.0, 4: 5.0, 5: 2.0}, 4), 3)
     assert window_of(ranking({0: 1.0, 2: 1.0, 4: 5.0, 5: 2.0}, 4), 2) == (4, 5)
+
+
+def test_what_an_editor_takes():
+    scores = dict(enumerate([0.0, 1.0, 5.0, 3.0, 0.0, 4.0]))
+    ours = ranking(scores, 2)
+    assert window_in(ours, 1, 6) == (2,)
+    assert window_in(ours, 3, 6) == (1, 2, 3)
+    assert window_in(ranking(scores, 4), 2, 6) == (3, 4)  # not 4 and 5, the model's last
+    assert window_in(ours, 9, 6) == (0, 1, 2, 3, 4)
+    # a sweep of windows of three has judged those that end at its layers
+    swept = replace(ours, details={"editor_window": 3})
+    assert window_in(swept, 3, 6) == (0, 1, 2)
+    assert window_in(replace(swept, golden=1), 3, 6) == (0, 1)
+    assert window_in(swept, 2, 6) == (2, 3)  # of another width it says what single layers say

@@ -82,10 +82,8 @@ def test_what_is_missing_is_a_dash():
         assert "0.0" not in line
         assert "nan" not in line
     empty = Milestone(1, {}, math.nan, math.nan, 0)
-    (line,) = [
-        text for text in printed(sequences_table([EditSequence("rome", (4,), (empty,), ())], 80), 80)
-        if text.startswith("rome")
-    ]  # fmt: skip
+    table = sequences_table([EditSequence("rome", (4,), (empty,), ())], 80)
+    (line,) = [text for text in printed(table, 80) if text.startswith("rome")]
     assert line.split() == ["rome", "4", "1", "0", *["–"] * 8]
 
 

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 import torch
 
+from goldenlayers.editors.which_layer import resolve_layers
 from goldenlayers.errors import FactError, ResultError, SettingsError
 from goldenlayers.locators import lga as lga_module
 from goldenlayers.locators.find import find
 from goldenlayers.report.comparison_plot import plot_comparison
 from goldenlayers.report.comparison_table import comparison_lines, comparison_table
+from goldenlayers.study.chosen import chosen_by, require_windows
 from goldenlayers.study.compare import compare, draw
 from goldenlayers.study.comparison import FORMAT
 from tests import tiny
 from tests.sweep.test_engine import FACTS, VALUE
+from tests.sweep.test_windows import random_covariance
 
 SPLIT = [
     dataclasses.replace(f, id=f"{split}.{f.id}.{i}", split=split)
@@ -113,6 +116,62 @@ def test_time_is_told_against_brute_force_on_the_same_facts(whole):
     assert all(c.relative == pytest.approx(1.0) for c in of(whole, "brute-force").choices)
     assert all(0 < c.relative < 10 for c in of(whole, "verified").choices)
     assert all(c.seconds > 0 for c in of(whole, "lga").choices)
+
+
+def test_where_the_editor_takes_a_window_choices_of_single_layers_become_windows(monkeypatch):
+    random_covariance(monkeypatch)
+    options = {
+        "editor": "memit", "covariance": "model",
+        "editor_settings": VALUE | {"window": 2, "lam": 0.1},
+    }  # fmt: skip
+    compared = run((*METHODS, "fixed:3"), **options)
+    assert compared.settings["editor_window"] == 2
+    model, tokenizer = tiny.model("llama", torch.float64), tiny.tokenizer("llama")
+    for r, ids in enumerate(compared.draws):
+        facts = [next(f for f in SPLIT if f.id == i) for i in ids]
+        for result in compared.methods:
+            choice, method = result.choices[r], result.method
+            edits = options if method in ("verified", "brute-force") else {}
+            alone = find(model, tokenizer, facts, method, split="all", seed=r, **edits)
+            if edits:
+                assert choice.layer == alone.golden, method
+                continue
+            window, _ = resolve_layers(model, tokenizer, alone, None, width=2)
+            assert choice.layer == window[-1].layer, method
+            assert choice.rank_correlation is None
+            if method != "random":
+                assert choice.test_score == pytest.approx(compared.test["score"][choice.layer])
+    # the windows of layers 0 to 3 end there: the last layer is in that of layer 3 alone
+    score = np.array(compared.test["score"])
+    expected = score[[1, 1, 2, 3]].mean()
+    assert of(compared, "random").choices[0].test_score == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+@pytest.mark.parametrize("method", ["fixed:0", "fixed:1", "fixed:2", "middle", "lga"])
+def test_a_choice_of_a_single_layer_is_the_window_that_edit_takes(method, width):
+    model, tokenizer = tiny.model("llama", torch.float64), tiny.tokenizer("llama")
+    ranking = find(model, tokenizer, FACTS, method)
+    window, _ = resolve_layers(model, tokenizer, ranking, None, width=width)
+    assert chosen_by(ranking, width, 4) == window[-1].layer
+
+
+def test_layers_that_are_in_no_window_are_refused_before_anything_is_edited(monkeypatch, tmp_path):
+    random_covariance(monkeypatch)
+    options = {
+        "editor": "memit", "covariance": "model", "layers": "0,2,3",
+        "editor_settings": VALUE | {"window": 2, "lam": 0.1},
+    }  # fmt: skip
+    store = tmp_path / "sweep.sqlite"
+    with pytest.raises(SettingsError, match="layers: 0 is in no window of 2 of the layers"):
+        run(("lga", "brute-force"), store=store, **options)
+    assert not store.exists()
+    swept = run(("brute-force",), **options)
+    assert swept.layers == (0, 2, 3)
+    require_windows([0, 1, 2, 3], 5, 4)  # as wide as a model of four layers takes
+    require_windows([5], 1, 9)
+    with pytest.raises(SettingsError, match="6 is in no window of 3"):
+        require_windows([2, 3, 4, 6, 7, 9, 10, 11], 3, 12)
 
 
 def test_a_store_serves_again_and_is_refused_for_other_facts(tmp_path, whole):

@@ -17,6 +17,7 @@ from goldenlayers.metrics.evaluation import Evaluation
 from goldenlayers.sweep import attempt
 from tests import tiny
 from tests.editors.test_edit import same, state
+from tests.study.test_sequence import moments
 
 VALUE = {"lr": 0.1, "steps": 4}
 HOW = {"templates": ("", "Blue Kite. "), "fluency": False, **VALUE}
@@ -53,6 +54,27 @@ def test_equal_to_editing_scoring_and_reverting_by_hand(name):
         assert len({f.scores["nll_new"] for f in by_hand.facts}) == len(FACTS)
         assert by_hand.mean("nll_new") != by_hand.mean("nll_new", before=True)
     assert same(model, before)
+
+
+def test_the_layer_of_an_editor_of_windows_is_the_last_of_one():
+    model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
+    more = {"covariance": moments(model, [0, 1, 2]), "lam": 0.1, **HOW}
+    found = gl.edit_each(model, tokenizer, FACTS[:2], [2, 0], "memit", window=2, **more)
+    del more["fluency"]
+    for one, window in zip(found.layers, ([1, 2], [0]), strict=True):
+        for outcome, fact in zip(one.outcomes, FACTS[:2], strict=True):
+            edit = gl.edit(model, tokenizer, fact, window, "memit", **more)
+            assert outcome == edit.outcomes[0]
+            assert outcome.layers == tuple(window)
+    assert set(found.settings["covariance"]) == {"0", "1", "2"}
+    with pytest.raises(SettingsError, match="the covariance has no layer 0"):
+        gl.edit_each(
+            model, tokenizer, FACTS, [1], "memit", window=2, **HOW, covariance=moments(model, [1])
+        )
+    gemma = tiny.model("gemma3_text"), tiny.tokenizer("gemma3_text")
+    known = moments(gemma[0], [0, 1])
+    with pytest.raises(SettingsError, match="its window of 2 layers cannot be edited"):
+        gl.edit_each(*gemma, FACTS, [1], "memit", window=2, **HOW, covariance=known)
 
 
 def test_the_unedited_model_is_asked_once(monkeypatch):

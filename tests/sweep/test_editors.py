@@ -1,4 +1,4 @@
-"""Sweeps with the other editors: side by side as the plain loop, or by it."""
+"""Sweeps with the other editors: side by side as the plain loop, or by it; single layers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ def moment(site):
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma3_text"])
 @pytest.mark.parametrize(
     "editor",
-    [MEMIT(**VALUE, lam=0.1), EMMET(**VALUE, lam=0.0), AlphaEdit(**VALUE, threshold=2.0, l2=0.1)],
+    [
+        MEMIT(**VALUE, lam=0.1, window=1),
+        EMMET(**VALUE, lam=0.0),
+        AlphaEdit(**VALUE, threshold=2.0, l2=0.1, window=1),
+    ],
     ids=lambda e: e.name,
 )
 def test_batch_editors_one_fact_and_layer_at_a_time(name, editor):

@@ -77,12 +77,32 @@ def test_what_changes_an_outcome_is_in_its_identity():
     # how it is computed does not
     assert make(batch_tokens=999)[1] == plain
     assert make(plain=True)[1] == plain
-    model = tiny.model("llama", torch.float64)
-    other = prepared(
-        model, tiny.tokenizer("llama"), find_sites(model)[:2], "r-rome", settings=VALUE,
-        batch_tokens=100,
-    )  # fmt: skip
-    assert other[1]["settings"]["sites"] != plain["settings"]["sites"]
+    # nor which layers are wanted now: the same sweep can be taken further
+    model = tiny.model("llama")
+    sites = find_sites(model)
+    how = {"settings": VALUE, "batch_tokens": 100}
+    few = prepared(model, tiny.tokenizer("llama"), sites[:2], "r-rome", all_sites=sites, **how)
+    assert few[1] == plain
+    # but another kind of site
+    others = find_sites(model, "model.layers.{}.self_attn.o_proj")
+    assert prepared(model, tiny.tokenizer("llama"), others, "r-rome", **how)[1] != plain
+
+
+def test_a_sweep_with_a_covariance_is_taken_further_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("GOLDENLAYERS_CACHE", str(tmp_path / "cache"))
+    text = tmp_path / "text.txt"
+    text.write_text("The town stands by the sea, and the sea is cold. " * 40)
+    model, tokenizer = tiny.model("llama", torch.float32), tiny.tokenizer("llama")
+    sites = find_sites(model)
+    found = [
+        prepared(
+            model, tokenizer, some, "r-rome", all_sites=sites, settings=VALUE, batch_tokens=100,
+            covariance=of,
+        )[1]
+        for some, of in ((sites[:1], str(text)), (sites[1:3], str(text)), (sites[:1], "none"))
+    ]  # fmt: skip
+    assert found[0] == found[1]
+    assert found[0] != found[2]
 
 
 def test_durations_are_said_as_people_do():

@@ -3,8 +3,9 @@
     python tools/data_sets/thousand.py FOLDER --out out/thousand [--editor memit --limit 100]
 
 FOLDER holds the published files, anywhere in it. Half a of CounterFact flattened, and of the
-original records as many as lack to 1,000; the rest of these choose the layer. The command is printed
-before it runs. Started again it goes on where it was stopped. Half a only (CONTRIBUTING.md).
+original records as many as lack to 1,000; the rest of these choose the layer. The command is
+printed before it runs. Started again it goes on where it was stopped. Half a only
+(CONTRIBUTING.md).
 """
 
 from __future__ import annotations

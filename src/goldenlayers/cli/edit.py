@@ -242,15 +242,13 @@ def _numbers(layer: str, ranking: Path | None) -> list[int] | None:
 
 def _edited(at: LayerRanking | list[int] | None, width: int) -> str | list[int]:
     """Return the layers that will be edited, as far as they are known before the model is there."""
-    from goldenlayers.locators.window import window_of
+    from goldenlayers.locators.window import window_in
 
     if at is None:
         return "all"
     if isinstance(at, list):
         return at
-    if width == 1:
-        return [at.golden]
-    return list(window_of(at, min(width, len(at.layers) - 1), at.layers[-1].layer - 1))
+    return list(window_in(at, width, at.layers[-1].layer + 1))
 
 
 def _facts(

@@ -56,7 +56,8 @@ def command(
         str | None,
         typer.Option(
             help="Instead: edit each fact alone at each of these layers, score it, undo it: 4,8 or "
-            "0-28; auto is the golden layer by LGA on the proxy facts.",
+            "0-28; auto is the golden layer by LGA on the proxy facts. Of an editor of windows, "
+            "each is the last of one.",
             rich_help_panel=WITH,
         ),
     ] = None,
@@ -204,7 +205,7 @@ def command(
             else:
                 shared |= {"generate": generate, "fluency_facts": fluency_facts}
                 result = evaluating.each(
-                    loaded, source, chosen, layers, editors[0], covariances[editors[0]], shared
+                    loaded, source, chosen, layers, made[0], covariances[editors[0]], shared
                 )
     with console.working(f"writing {out}"):
         written = evaluation_results.save(result, out)

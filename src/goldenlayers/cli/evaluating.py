@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from goldenlayers.editors.edit import Edit
     from goldenlayers.editors.protocol import Editor
     from goldenlayers.facts.fact_set import FactSet
+    from goldenlayers.locators.ranking import LayerRanking
     from goldenlayers.metrics.evaluation import Evaluation
     from goldenlayers.models.load import LoadedModel
     from goldenlayers.study.each import EditedLayers
@@ -54,21 +55,39 @@ def edited(layers: str | None, edit: Edit | None) -> str | Sequence[int] | None:
 
 
 def layers(
-    text: str, loaded: LoadedModel, facts: FactSet, site: str | None, seed: int, progress: Any
+    text: str,
+    loaded: LoadedModel,
+    facts: FactSet,
+    editor: Editor,
+    site: str | None,
+    seed: int,
+    progress: Any,
 ) -> list[int]:
-    """Return the layers that --layers names; LGA finds "auto"."""
+    """Return the layers that --layers names; LGA finds "auto", of a window the last."""
+    from goldenlayers.editors.which_layer import resolve_layers
     from goldenlayers.models.sites import choose_layers, find_sites
+    from goldenlayers.sweep.windows import width_of
 
     sites = find_sites(loaded.model, site)
     numbers: list[int] = []
     for part in text.split(","):
         if part.strip() == "auto":
-            ranking = editing.find_layer(loaded, facts, site, seed, progress)
-            console.say(f"golden layer {ranking.golden} by LGA on {len(ranking.answers)} facts")
-            numbers.append(ranking.golden)
+            ranking = golden(loaded, facts, site, seed, progress)
+            pair, width = (loaded.model, loaded.tokenizer), width_of(editor)
+            found, _ = resolve_layers(*pair, ranking, site, seed, progress, width)
+            numbers.append(found[-1].layer)
         else:
             numbers += [s.layer for s in choose_layers(sites, part)]
     return list(dict.fromkeys(numbers))
+
+
+def golden(
+    loaded: LoadedModel, facts: FactSet, site: str | None, seed: int, progress: Any
+) -> LayerRanking:
+    """Let LGA find the layer, and tell it."""
+    ranking = editing.find_layer(loaded, facts, site, seed, progress)
+    console.say(f"golden layer {ranking.golden} by LGA on {len(ranking.answers)} facts")
+    return ranking
 
 
 def each(
@@ -76,18 +95,22 @@ def each(
     facts: FactSet,
     chosen: FactSet,
     layers_text: str,
-    editor: str,
+    editor: Editor,
     covariance: str,
     shared: dict[str, Any],
 ) -> EditedLayers:
     """Edit each of the chosen facts alone at each layer."""
+    from goldenlayers.models.sites import choose_layers, find_sites
     from goldenlayers.study.each import edit_each
+    from goldenlayers.sweep.windows import width_of, windows_of
 
     site, seed, progress = (shared[n] for n in ("site", "seed", "progress"))
-    numbers = layers(layers_text, loaded, facts, site, seed, progress)
-    moments = editing.key_moments(covariance, loaded, numbers, site, seed, progress)
+    numbers = layers(layers_text, loaded, facts, editor, site, seed, progress)
+    all_sites = find_sites(loaded.model, site)
+    used = windows_of(choose_layers(all_sites, numbers), all_sites, width_of(editor))
+    moments = editing.key_moments(covariance, loaded, [s.layer for s in used], site, seed, progress)
     pair = loaded.model, loaded.tokenizer
-    return edit_each(*pair, chosen, numbers, editor, covariance=moments, **shared)
+    return edit_each(*pair, chosen, numbers, editor.name, covariance=moments, **shared)
 
 
 def sequences(
@@ -103,6 +126,7 @@ def sequences(
     """Edit the chosen facts one after another or in batches, by each editor."""
     from goldenlayers.editors.templates import make_templates
     from goldenlayers.editors.which_layer import resolve_layers
+    from goldenlayers.models.sites import choose_layers, find_sites
     from goldenlayers.study.sequence import edit_sequence
     from goldenlayers.study.unfinished import UNFINISHED
 
@@ -110,10 +134,9 @@ def sequences(
     pair = loaded.model, loaded.tokenizer
     where: Any = layers_text
     if layers_text.strip() == "auto":
-        where = editing.find_layer(loaded, facts, site, seed, progress)
-        console.say(f"golden layer {where.golden} by LGA on {len(where.answers)} facts")
+        where = golden(loaded, facts, site, seed, progress)
     else:
-        where = layers(layers_text, loaded, facts, site, seed, progress)
+        where = [s.layer for s in choose_layers(find_sites(loaded.model, site), layers_text)]
     moments = {}
     for editor in editors:
         width = getattr(editor, "window", 1)

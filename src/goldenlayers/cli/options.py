@@ -145,7 +145,7 @@ EditorName = Annotated[
     str,
     typer.Option(
         "--editor",
-        help="r-rome, rome, memit, emmet, alphaedit, ft-l, ft-m or lora.",
+        help="r-rome, rome, memit, pmet, emmet, alphaedit, ft-l, ft-m or lora.",
         rich_help_panel=_EDITING,
     ),
 ]

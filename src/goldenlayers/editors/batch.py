@@ -17,30 +17,29 @@ the prompts of all of them.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from goldenlayers.editors.edit import Outcome, Update
 from goldenlayers.editors.fact_rows import FactRows, answer_fit, merged
-from goldenlayers.editors.fact_value import FactValue, fact_values
+from goldenlayers.editors.fact_runs import in_runs, longest_tail
+from goldenlayers.editors.fact_value import FactValue
 from goldenlayers.editors.factors import side_by_side
 from goldenlayers.editors.numbers import require_whole
 from goldenlayers.editors.protocol import Edited, EditRequest
 from goldenlayers.editors.rank_one import Solution
-from goldenlayers.editors.site_editor import SiteEditor, model_type
+from goldenlayers.editors.site_editor import SiteEditor
+from goldenlayers.editors.subjects import subjects
 from goldenlayers.editors.weights import updates_applied
 from goldenlayers.errors import EditError, SettingsError
 from goldenlayers.models.sites import EditSite
-from goldenlayers.passes.rows import Reads, clean_pass
 from goldenlayers.passes.stream import adds_to_stream
 
 MERGE, APART = "merge", "apart"
-# Tokens of a run, padding counted: enough to keep the processor busy, a matter of memory otherwise.
-BATCH_TOKENS = 2048
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,9 @@ class BatchEditor(SiteEditor):
 
     takes_window: ClassVar[bool] = True
     needs_covariance: ClassVar[bool] = True
-    # whether later edits must know the keys of this one (AlphaEdit)
-    keeps_keys: ClassVar[bool] = False
+    keeps_keys: ClassVar[bool] = False  # whether later edits must know its keys (AlphaEdit)
+    on_stream: ClassVar[bool] = True  # count what is missing in the stream, or at the site (PMET)
+    power: ClassVar[float] = 1.0  # a layer takes missing / (layers that are left) ** power
 
     def __post_init__(self) -> None:
         if self.same_subject not in (MERGE, APART):
@@ -108,8 +108,7 @@ class BatchEditor(SiteEditor):
                 f"{self.name} edits one layer, {len(sites)} were given; choose one layer, or memit "
                 "for a window"
             )
-        v0 = self.v0(request, sites[-1])
-        if len(sites) > 1 and v0 != "stream":
+        if len(sites) > 1 and not adds_to_stream(request.model, sites[-1]):
             raise SettingsError(
                 f"{self.name}: in this model a norm stands between the edit site and the residual "
                 "stream, so that what one layer writes is not what a later one lacks; give one "
@@ -122,7 +121,7 @@ class BatchEditor(SiteEditor):
         for n, of_fact in enumerate(prepared):
             before.append(answer_fit(request.model, of_fact)[0])
             request.progress("answers before", n + 1, len(prepared))
-        solutions = self._values(request, rows, v0)
+        solutions = self._values(request, rows)
         good = [n for n, found in enumerate(solutions) if isinstance(found, FactValue)]
         updates = self.spread(
             request, [rows[n] for n in good], [f for f in solutions if isinstance(f, FactValue)]
@@ -145,46 +144,20 @@ class BatchEditor(SiteEditor):
             units.setdefault(fact.subject.strip(), []).append(i)
         return [tuple(unit) for unit in units.values()]
 
-    def _values(
-        self, request: EditRequest, rows: Sequence[FactRows], v0: str
-    ) -> list[FactValue | Solution]:
-        """Train the values behind the last layer, many side by side; each tells its own error."""
-        found: list[FactValue | Solution] = []
-        for chunk in _chunks(rows):
-            try:
-                trained = self._trained(request, chunk, v0)
-            except EditError as error:
-                if len(chunk) == 1:
-                    found.append(Solution(None, None, {}, str(error)))
-                    continue
-                trained = []
-                for one in chunk:
-                    try:
-                        trained += self._trained(request, [one], v0)
-                    except EditError as alone:
-                        trained.append(Solution(None, None, {}, str(alone)))
-            found += trained
+    def _values(self, request: EditRequest, rows: Sequence[FactRows]) -> list[FactValue | Solution]:
+        """Train the values behind the last layer, many side by side."""
+        at_last = replace(request, sites=request.sites[-1:])
+        found: dict[int, FactValue | Solution] = {}
+        for run in in_runs(rows, longest_tail):
+            for i, (one,) in zip(run, self.values(at_last, [rows[i] for i in run]), strict=True):
+                if isinstance(one, str):
+                    found[i] = Solution(None, None, {}, one)
+                elif one.value.has_gradient:
+                    found[i] = one
+                else:
+                    found[i] = Solution(None, one.value, one.details())
             request.progress("values", len(found), len(rows))
-        return found
-
-    def _trained(
-        self, request: EditRequest, rows: Sequence[FactRows], v0: str
-    ) -> list[FactValue | Solution]:
-        made = fact_values(
-            request.model,
-            [request.sites[-1]],
-            rows,
-            self.value_settings(model_type(request)),
-            value_from=v0,
-            prefix_reuse=self.prefix_reuse,
-            on_step=lambda fact, site, step, delta: request.on_step(step, delta),
-        )
-        return [
-            Solution(None, None, {}, found.value.error) if found.value.error
-            else found if found.value.has_gradient
-            else Solution(None, found.value, found.details())
-            for (found,) in made
-        ]  # fmt: skip
+        return [found[i] for i in range(len(rows))]
 
     def spread(
         self, request: EditRequest, rows: Sequence[FactRows], values: Sequence[FactValue]
@@ -211,12 +184,11 @@ class BatchEditor(SiteEditor):
         for i, site in enumerate(sites):
             request.progress("layers", i, len(sites))
             with updates_applied(request.model, updates):
-                keys, stream = _subjects(request.model, site, last, rows)  # (n, d_in), (n, d)
-            wanted = stream + deltas if wanted is None else wanted
-            # of the first layer without what rounding leaves of wanted - stream
-            missing = deltas if i == 0 else wanted - stream  # (n, d_out)
+                keys, now = subjects(request.model, site, last, rows, self.on_stream)
+            wanted = now + deltas if wanted is None else wanted  # (n, d_out)
+            missing = deltas if i == 0 else wanted - now  # (n, d_out), the first unrounded
             right = self.right(request, site, keys.T.double())  # (d_in, n)
-            left = (missing / (len(sites) - i)).T  # (d_out, n)
+            left = (missing / (len(sites) - i) ** self.power).T  # (d_out, n)
             if not (torch.isfinite(left).all() and torch.isfinite(right).all()):
                 raise EditError(f"the update of layer {site.layer} is not finite; try a lower lr")
             factors = left.contiguous().cpu(), right.to(left).contiguous().cpu()
@@ -251,48 +223,3 @@ class BatchEditor(SiteEditor):
     def told(self, request: EditRequest) -> dict[str, object]:
         """Return what else an outcome tells, ready for JSON."""
         return {}
-
-
-def _chunks(rows: Sequence[FactRows]) -> Iterator[list[FactRows]]:
-    """Part facts into runs of about `BATCH_TOKENS`, in their order."""
-    chunk: list[FactRows] = []
-    for one in rows:
-        if chunk and _tokens([*chunk, one]) > BATCH_TOKENS:
-            yield chunk
-            chunk = []
-        chunk.append(one)
-    if chunk:
-        yield chunk
-
-
-def _tokens(facts: Sequence[FactRows]) -> int:
-    """Return the tokens of a step: the tails of all rows, padded to the longest."""
-    fed = [row for rows in facts for row in rows.fed]
-    return len(fed) * max(len(row.ids) - row.subject for row in fed)
-
-
-@torch.no_grad()
-def _subjects(
-    model: Any, site: EditSite, last: EditSite, facts: Sequence[FactRows]
-) -> tuple[Tensor, Tensor]:
-    """Run facts through the model as it stands.
-
-    Returns:
-        (n, d_in) mean over templates of the keys at `site`, and (n, d) what `last`'s block hands on
-        at the bare prompt's subject; float32 or wider.
-    """
-    sites = [site] if site.name == last.name else [site, last]
-    keys, streams = [], []
-    for chunk in _chunks(facts):
-        rows = [row for one in chunk for row in one.fed[: one.n_templates]]
-        ends = torch.tensor([len(row.ids) - 1 for row in rows], device=model.device)
-        reads = Reads(torch.arange(len(rows), device=model.device), ends)
-        seen = clean_pass(model, sites, rows, reads, keep_cache=False)
-        wide = torch.promote_types(seen.keys[0].dtype, torch.float32)
-        start = 0
-        for one in chunk:
-            here = slice(start, start + one.n_templates)
-            keys.append(seen.keys[0][here].to(wide).mean(0))  # (d_in,)
-            streams.append(seen.streams[-1][start].to(wide))  # (d,)
-            start += one.n_templates
-    return torch.stack(keys), torch.stack(streams)

@@ -21,6 +21,11 @@ _PUBLISHED = {
         replace(_SHORT, clamp=0.75),
         replace(_SHORT, steps=25, lr=0.1, clamp=0.75),
     ),
+    # PMET's own file for GPT-J (arXiv 2308.08742), EasyEdit's for LLaMA-2-7B; both deltas
+    "pmet": (
+        replace(_SHORT, lr=0.2, steps=30, clamp=0.75, kl_factor=1.0),
+        replace(_SHORT, clamp=1.0),
+    ),
 }
 
 
@@ -38,6 +43,6 @@ def published(model_type: str, family: str = "rome") -> ValueSettings:
 
     Args:
         model_type: As for `like_gpt2`.
-        family: "rome" (R-ROME too), "memit" (EMMET too) or "alphaedit".
+        family: "rome" (R-ROME too), "memit" (EMMET too), "alphaedit" or "pmet".
     """
     return _PUBLISHED[family][not like_gpt2(model_type)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,15 +13,11 @@ from torch import Tensor
 
 from goldenlayers.editors.edit import Step
 from goldenlayers.editors.fact_rows import FactRows
-from goldenlayers.editors.value import (
-    MismatchError,
-    Value,
-    ValueSettings,
-    Wanted,
-    train_values,
-)
+from goldenlayers.editors.training import Training, train_values
+from goldenlayers.editors.value import MismatchError, Value, ValueSettings, Wanted
 from goldenlayers.errors import EditError
 from goldenlayers.models.sites import EditSite
+from goldenlayers.passes.hooked import hooked
 from goldenlayers.passes.replay import Group, Replay, add_at_start
 from goldenlayers.passes.rows import Clean, Reads
 from goldenlayers.passes.whole_rows import WholeRows
@@ -39,6 +36,20 @@ OnSiteStep = Callable[[int, int, Step, Tensor], None]
 
 def ignore_site_step(fact: int, site: int, step: Step, delta: Tensor) -> None:
     """Take no notice."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A delta at another module of the site's block, trained together with the site's.
+
+    Attributes:
+        module: Names the module, of a model and a site. Its v0 is what it gives for the bare
+            prompt.
+        training: How the two are trained: v0 and delta are (2, d_out), the site's first.
+    """
+
+    module: Callable[[Any, EditSite], str]
+    training: type[Training]
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,7 @@ def fact_values(
     value_from: str,
     prefix_reuse: bool,
     max_tokens: int | None = None,
+    beside: Beside | None = None,
     on_step: OnSiteStep = ignore_site_step,
 ) -> list[list[FactValue]]:
     """Train the values of some facts at some sites, all of them side by side.
@@ -95,6 +107,7 @@ def fact_values(
         value_from: One of `VALUES_FROM`.
         prefix_reuse: Whether to try it; a model that it does not suit is run the plain way.
         max_tokens: Bound on the tokens of one run, padding counted; None for no bound.
+        beside: What is trained together with the site's delta, which alone is returned.
         on_step: Called after each evaluation of a loss; what it raises goes through.
 
     Returns:
@@ -107,7 +120,7 @@ def fact_values(
     if prefix_reuse:
         try:
             return _replayed(
-                model, sites, facts, settings, value_from, max_tokens, _guarded(on_step)
+                model, sites, facts, settings, value_from, max_tokens, beside, _guarded(on_step)
             )
         except _CallerError as error:
             raise error.cause from None
@@ -118,14 +131,14 @@ def fact_values(
                 return [
                     fact_values(
                         model, sites, [rows], settings, value_from=value_from, prefix_reuse=True,
-                        max_tokens=max_tokens,
+                        max_tokens=max_tokens, beside=beside,
                         on_step=lambda _, *rest, f=f: on_step(f, *rest),
                     )[0]
                     for f, rows in enumerate(facts)
                 ]  # fmt: skip
             how = f"{WHOLE_ROWS}, because prefix reuse failed: {type(error).__name__} {error}"[:300]
     return [
-        _whole(model, sites, rows, settings, value_from, partial(on_step, f), how)
+        _whole(model, sites, rows, settings, value_from, beside, partial(on_step, f), how)
         for f, rows in enumerate(facts)
     ]
 
@@ -148,20 +161,18 @@ def _guarded(on_step: OnSiteStep) -> OnSiteStep:
 
 
 def _replayed(
-    model: Any,
-    sites: Sequence[EditSite],
-    facts: Sequence[FactRows],
-    settings: ValueSettings,
-    value_from: str,
-    max_tokens: int | None,
-    on_step: OnSiteStep,
-) -> list[list[FactValue]]:
+    model: Any, sites: Sequence[EditSite], facts: Sequence[FactRows], settings: ValueSettings,
+    value_from: str, max_tokens: int | None, beside: Beside | None, on_step: OnSiteStep,
+) -> list[list[FactValue]]:  # fmt: skip
     starts = [sum(len(rows.fed) for rows in facts[:f]) for f in range(len(facts))]
     reads = Reads(
         torch.cat([rows.reads.rows + n for rows, n in zip(facts, starts, strict=True)]),
         torch.cat([rows.reads.columns for rows in facts]),
     )
-    replay = Replay(model, sites, [row for rows in facts for row in rows.fed], reads)
+    fed = [row for rows in facts for row in rows.fed]
+    others = _others(model, sites, beside)
+    with hooked(model, fed, [name for names in others for name in names]) as theirs:
+        replay = Replay(model, sites, fed, reads)
     clean = replay.clean
     _require_finite(clean)
     parts = [
@@ -170,24 +181,26 @@ def _replayed(
     units = [(f, s) for s in range(len(sites)) for f in range(len(facts))]  # shallow first
     seen = {(f, s): _seen(clean, s, starts[f], facts[f], value_from) for f, s in units}
 
-    def run(active: Sequence[int], deltas: Sequence[Tensor]) -> list[Tensor]:
-        chosen = [(*units[i], delta) for i, delta in zip(active, deltas, strict=True)]
-        return replay.logits(
-            [
-                Group(sites[s].layer, parts[f], {sites[s].name: add_at_start(delta)})
-                for f, s, delta in chosen
-            ]
-        )
+    def group(f: int, s: int, delta: Tensor) -> Group:
+        names = (sites[s].name, *others[s])
+        added = zip(names, delta.view(len(names), -1), strict=True)
+        return Group(sites[s].layer, parts[f], {name: add_at_start(d) for name, d in added})
 
+    def run(active: Sequence[int], deltas: Sequence[Tensor]) -> list[Tensor]:
+        return replay.logits([group(*units[i], d) for i, d in zip(active, deltas, strict=True)])
+
+    aims = {(f, s): _joined(seen[f, s][2], [theirs[n][starts[f]] for n in others[s]])
+            for f, s in units}  # fmt: skip
     values = train_values(
         run,
         [
-            Wanted(facts[f].targets, seen[f, s][2], clean.logits[parts[f].reads], parts[f].tokens)
+            Wanted(facts[f].targets, aims[f, s], clean.logits[parts[f].reads], parts[f].tokens)
             for f, s in units
         ],
         settings,
         max_tokens=max_tokens,
         on_step=lambda i, step, delta: on_step(*units[i], step, delta),
+        training=beside.training if beside else Training,
     )
     found = {
         (f, s): FactValue(
@@ -203,31 +216,40 @@ def _replayed(
 
 
 def _whole(
-    model: Any,
-    sites: Sequence[EditSite],
-    rows: FactRows,
-    settings: ValueSettings,
-    value_from: str,
-    on_step: Callable[[int, Step, Tensor], None],
-    how: str,
-) -> list[FactValue]:
-    whole = WholeRows(model, sites, rows.fed, rows.reads)
+    model: Any, sites: Sequence[EditSite], rows: FactRows, settings: ValueSettings,
+    value_from: str, beside: Beside | None, on_step: Callable[[int, Step, Tensor], None], how: str,
+) -> list[FactValue]:  # fmt: skip
+    others = _others(model, sites, beside)
+    training = beside.training if beside else Training
+    with hooked(model, rows.fed, [name for names in others for name in names]) as theirs:
+        whole = WholeRows(model, sites, rows.fed, rows.reads)
     _require_finite(whole.clean)
     tokens = sum(len(row.ids) for row in rows.fed)
     found = []
     for s, site in enumerate(sites):
         keys, outputs, v0 = _seen(whole.clean, s, 0, rows, value_from)
-        run = partial(_run_whole, whole, site)
+        run = partial(_run_whole, whole, site, partial(hooked, model, rows.fed, others[s]))
+        wanted = Wanted(rows.targets, _joined(v0, [theirs[n][0] for n in others[s]]))
         step = partial(_of_site, on_step, s)
-        (value,) = train_values(run, [Wanted(rows.targets, v0)], settings, on_step=step)
+        (value,) = train_values(run, [wanted], settings, on_step=step, training=training)
         found.append(FactValue(keys, outputs, v0, value, how, tokens, tokens))
     return found
 
 
 def _run_whole(
-    whole: WholeRows, site: EditSite, active: Sequence[int], deltas: Sequence[Tensor]
-) -> list[Tensor]:
-    return [whole.logits(site, delta) for delta in deltas]
+    whole: WholeRows, site: EditSite, added: Callable[..., AbstractContextManager[Any]],
+    active: Sequence[int], deltas: Sequence[Tensor],
+) -> list[Tensor]:  # fmt: skip
+    found = []
+    for own, *others in (delta.view(-1, site.d_out) for delta in deltas):
+        with added(others):
+            found.append(whole.logits(site, own))  # (N, V)
+    return found
+
+
+def _others(model: Any, sites: Sequence[EditSite], beside: Beside | None) -> list[list[str]]:
+    """Return the modules that get a delta beside each site: one of each, or none."""
+    return [[beside.module(model, site)] if beside else [] for site in sites]
 
 
 def _of_site(
@@ -254,6 +276,11 @@ def _seen(
     if value_from == "stream":
         return keys, outputs, _wide(clean.streams[site][start])
     return keys, outputs, outputs[0] if value_from == "prompt" else outputs.mean(0)
+
+
+def _joined(v0: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """Return v0, (d_out,), or with those of other modules (1 + others, d_out)."""
+    return torch.stack([v0, *map(_wide, others)]) if others else v0
 
 
 def _wide(x: Tensor) -> Tensor:

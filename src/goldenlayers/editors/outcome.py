@@ -14,7 +14,8 @@ class Step:
     """One step of the value's optimisation; losses are those before the step's update.
 
     Attributes:
-        loss: Total: nll + kl + decay, nats.
+        loss: Total: nll + kl + decay, nats; PMET counts a tenth of nll once the answer is the
+            likeliest.
         nll: Mean over templates of the new answer's mean negative log-likelihood, nats per token.
         kl: kl_factor times the divergence from the clean model after "{subject} is a".
         decay: weight_decay * |delta| / |v0|^2.

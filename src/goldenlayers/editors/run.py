@@ -18,6 +18,7 @@ from goldenlayers.editors.fine_tuning import FTL, FTM
 from goldenlayers.editors.given_covariance import moments_of, solvers_of
 from goldenlayers.editors.lora import LoRA
 from goldenlayers.editors.memit import EMMET, MEMIT
+from goldenlayers.editors.pmet import PMET
 from goldenlayers.editors.protocol import Editor, EditRequest, OnStep, ignore_step
 from goldenlayers.editors.rome import ROME, RROME
 from goldenlayers.editors.templates import Templates, make_templates
@@ -35,7 +36,7 @@ from goldenlayers.versions import versions
 
 EDITORS: dict[str, type[Editor]] = {
     "r-rome": RROME, "rome": ROME, "memit": MEMIT, "emmet": EMMET, "alphaedit": AlphaEdit,
-    "ft-l": FTL, "ft-m": FTM, "lora": LoRA,
+    "pmet": PMET, "ft-l": FTL, "ft-m": FTM, "lora": LoRA,
 }  # fmt: skip
 # what scored best on the bundled proxy facts, and without a covariance: docs/editing.md
 TEMPLATES = "short"

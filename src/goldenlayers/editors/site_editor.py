@@ -20,7 +20,7 @@ from goldenlayers.covariance.moment import RIDGE, KeyMoment
 from goldenlayers.editors.defaults import published
 from goldenlayers.editors.edit import Outcome, Update
 from goldenlayers.editors.fact_rows import FactRows, fact_rows
-from goldenlayers.editors.fact_value import FactValue, fact_values
+from goldenlayers.editors.fact_value import Beside, FactValue, fact_values
 from goldenlayers.editors.numbers import require_number
 from goldenlayers.editors.protocol import Edited, EditRequest, Solver
 from goldenlayers.editors.rank_one import Solution
@@ -91,6 +91,10 @@ class SiteEditor(ABC):
             EditError: If there is no finite one.
         """
 
+    def beside(self) -> Beside | None:
+        """Return what is trained together with the site's delta, where something is."""
+        return None
+
     def solver(self, moment: KeyMoment) -> Solver:
         """Return what the closed form needs of the covariance of a site's keys."""
         return moment.solver(self.ridge)
@@ -133,18 +137,18 @@ class SiteEditor(ABC):
             for fact in request.facts
         ]
 
-    def solve(
+    def values(
         self, request: EditRequest, facts: Sequence[FactRows], max_tokens: int | None = None
-    ) -> list[list[Solution]]:
-        """Find the update of each fact at each site, all side by side, into the model as it stands.
+    ) -> list[list[FactValue | str]]:
+        """Train the value of each fact at each site, all side by side.
 
         Args:
-            request: Of which the model, the sites, the solvers and `on_step` count.
+            request: Of which the model, the sites and `on_step` count.
             facts: Rows of the facts, from `prepare`.
             max_tokens: Bound on the tokens of one run, padding counted; None for no bound.
 
         Returns:
-            Per fact, one solution per site; an error of one of them is told by it alone.
+            Per fact, one value per site; or why there is none, told by that fact alone.
         """
         try:
             found = fact_values(
@@ -155,21 +159,37 @@ class SiteEditor(ABC):
                 value_from=self.v0(request, request.sites[0]),
                 prefix_reuse=self.prefix_reuse,
                 max_tokens=max_tokens,
+                beside=self.beside(),
                 on_step=lambda fact, site, step, delta: request.on_step(step, delta),
             )
         except EditError as error:
             if len(facts) == 1:
-                return [[Solution(None, None, {}, str(error)) for _ in request.sites]]
-            return [self.solve(request, [rows], max_tokens)[0] for rows in facts]
+                return [[str(error)] * len(request.sites)]
+            return [self.values(request, [rows], max_tokens)[0] for rows in facts]
+        return [[v.value.error or v for v in of_fact] for of_fact in found]
+
+    def solve(
+        self, request: EditRequest, facts: Sequence[FactRows], max_tokens: int | None = None
+    ) -> list[list[Solution]]:
+        """Find the update of each fact at each site, all side by side, into the model as it stands.
+
+        Args:
+            request: Of which the model, the sites, the solvers and `on_step` count.
+            facts: Rows of the facts, from `prepare`.
+            max_tokens: As for `values`.
+
+        Returns:
+            Per fact, one solution per site; an error of one of them is told by it alone.
+        """
         return [
             [self._solution(request, *pair) for pair in zip(request.sites, values, strict=True)]
-            for values in found
+            for values in self.values(request, facts, max_tokens)
         ]
 
-    def _solution(self, request: EditRequest, site: EditSite, found: FactValue) -> Solution:
+    def _solution(self, request: EditRequest, site: EditSite, found: FactValue | str) -> Solution:
+        if isinstance(found, str):
+            return Solution(None, None, {}, found)
         value, details = found.value, found.details()
-        if value.error:
-            return Solution(None, None, {}, value.error)
         if not value.has_gradient:
             return Solution(None, value, details)
         try:

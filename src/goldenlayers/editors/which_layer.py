@@ -9,7 +9,7 @@ from typing import Any
 from goldenlayers.errors import SettingsError
 from goldenlayers.facts.bundled import bundled_facts
 from goldenlayers.locators.ranking import LayerRanking
-from goldenlayers.locators.window import window_of
+from goldenlayers.locators.window import window_in
 from goldenlayers.models.sites import EditSite, choose_layers, find_sites
 from goldenlayers.progress import Progress, silent
 
@@ -76,11 +76,8 @@ def _number(found: Any, layer: Any) -> int:
 def _ranked(
     ranking: LayerRanking, model: Any, sites: Sequence[EditSite], width: int
 ) -> list[EditSite]:
-    golden = _golden(ranking, model, sites)
-    if width == 1:
-        return [golden]
-    deepest = max(1, len(sites) - 1)  # layers that can carry a value
-    return choose_layers(sites, window_of(ranking, min(width, deepest), deepest - 1))
+    _require_of(ranking, model, sites)
+    return choose_layers(sites, window_in(ranking, width, len(sites)))
 
 
 def _by(ranking: LayerRanking) -> str:
@@ -92,8 +89,8 @@ def _by(ranking: LayerRanking) -> str:
     return f"{ranking.method} on {n} fact{'' if n == 1 else 's'} of {source}"
 
 
-def _golden(ranking: LayerRanking, model: Any, sites: Sequence[EditSite]) -> EditSite:
-    """Return the golden layer's site, after a look whether the ranking is of this model."""
+def _require_of(ranking: LayerRanking, model: Any, sites: Sequence[EditSite]) -> None:
+    """Refuse a ranking that is not of this model."""
     known = {s.layer: s for s in sites}
     settings = ranking.settings if isinstance(ranking.settings, Mapping) else {}
     told = ranking.model if isinstance(ranking.model, Mapping) else {}
@@ -117,4 +114,3 @@ def _golden(ranking: LayerRanking, model: Any, sites: Sequence[EditSite]) -> Edi
             f"{what}: its golden layer is {golden!r}, this model has layers {min(known)} to "
             f"{max(known)}; {advice}"
         )
-    return known[golden]

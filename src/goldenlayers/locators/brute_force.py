@@ -22,6 +22,7 @@ from goldenlayers.sweep.engine import GROWING
 from goldenlayers.sweep.objective import LayerScores, ties
 from goldenlayers.sweep.outcome import Outcomes, array
 from goldenlayers.sweep.run import fill
+from goldenlayers.sweep.windows import in_words, width_of
 
 SHARES = (
     "score", "standard_error", "rewrite", "rephrase", "locality", "portability", "converged",
@@ -54,8 +55,8 @@ class BruteForce(EditSettings):
                 facts = complete(facts, layers, store)
                 if not facts:
                     raise
-            outcomes = dict(store.outcomes)
-        return self._ranking(request, facts, layers, outcomes, stopped)
+            outcomes, width = dict(store.outcomes), width_of(sweep.editor)
+        return self._ranking(request, facts, layers, outcomes, width, stopped)
 
     def _ranking(
         self,
@@ -63,6 +64,7 @@ class BruteForce(EditSettings):
         facts: Sequence[Fact],
         layers: Sequence[int],
         outcomes: Outcomes,
+        width: int,
         stopped: bool,
     ) -> LayerRanking:
         ids = [f.id for f in facts]
@@ -105,7 +107,8 @@ class BruteForce(EditSettings):
             answers=tuple(FactAnswer(f.id, f.target_new, f.target_old) for f in facts),
             fact_scores={"objective": scores.of_each_fact(self.objective), **scores.values},
             legend=f"score: {made}, in percent, over the facts edited one at a time; converged: "
-            "share of the edits that took; stability: share of resamples that a layer wins",
+            "share of the edits that took; stability: share of resamples that a layer wins"
+            f"{in_words(width)}",
             axis=f"{self.objective} over the edited facts"
             if self.objective not in ("mean", "harmonic")
             else made,
@@ -115,6 +118,7 @@ class BruteForce(EditSettings):
                 "objective": self.objective,
                 "members": list(scores.members(self.objective)),
                 "ties": tied,
+                "editor_window": width,
                 "sample_wise": details,
                 "edits": len(ids) * len(layers),
                 "edit_seconds": float(sum(outcomes[i, n].seconds for i in ids for n in layers)),

@@ -32,11 +32,14 @@ from goldenlayers.sweep.store import Store
 class EditSettings:
     """How edits are made, and by what a layer is judged.
 
+    Where the editor takes a window, a layer stands for the window that ends there, and so does the
+    layer that is chosen (`goldenlayers.sweep.windows`).
+
     Attributes:
         objective: "mean" (of those among rewrite, rephrase, locality and portability that the facts
             have), "harmonic" (their harmonic mean), or one of them.
-        editor: Name of the editor, or an editor with its settings. ROME and R-ROME are swept in
-            the growing batch, any other one by one.
+        editor: Name of the editor, or an editor with its settings. Those that train a value (ROME,
+            MEMIT and their kin) are swept in the growing batch, any other one by one.
         templates: Kind of the context templates: "short", "published" or "bare".
         covariance: "none", or the text that the keys' covariance is taken over.
         editor_settings: Settings of the editor, by name.
@@ -77,9 +80,9 @@ class EditSettings:
             return
         sweep, identity = prepared(
             request.model, request.tokenizer, request.sites, self.editor,
-            templates=self.templates, covariance=self.covariance, settings=self.editor_settings,
-            batch_tokens=self.batch_tokens, plain=self.plain, seed=request.seed,
-            say=request.say, progress=request.progress,
+            all_sites=request.all_sites, templates=self.templates, covariance=self.covariance,
+            settings=self.editor_settings, batch_tokens=self.batch_tokens, plain=self.plain,
+            seed=request.seed, say=request.say, progress=request.progress,
         )  # fmt: skip
         sweep.check(request.facts)
         with store_for(request.store, identity, request.facts, request.resume) as store:

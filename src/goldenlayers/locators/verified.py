@@ -2,7 +2,8 @@
 
 The best layers by LGA are raced with real edits (`goldenlayers.locators.race`): a small part of the
 edits of a full sweep, and a bound on what was lost among the layers that raced. About the others it
-says nothing, and it names them.
+says nothing, and it names them. Where the editor takes a window, the layers that LGA proposes are
+those that the windows end at.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from goldenlayers.locators.ranking import FactAnswer, LayerRanking, LayerScore
 from goldenlayers.sweep.objective import LayerScores
 from goldenlayers.sweep.outcome import Outcomes
 from goldenlayers.sweep.run import fill
+from goldenlayers.sweep.windows import in_words, width_of
 
 ALL = 0  # as the number of layers that race
 
@@ -92,8 +94,8 @@ class Verified(EditSettings):
             except KeyboardInterrupt:
                 request.say(f"stopped after {len(store.outcomes)} edits of the race{store.kept}")
                 raise
-            outcomes = dict(store.outcomes)
-        return self._ranking(request, proposed, over, ids, outcomes, proposing)
+            outcomes, width = dict(store.outcomes), width_of(sweep.editor)
+        return self._ranking(request, proposed, over, ids, outcomes, width, proposing)
 
     def _ranking(
         self,
@@ -102,6 +104,7 @@ class Verified(EditSettings):
         over: Race,
         order: Sequence[str],
         outcomes: Outcomes,
+        width: int,
         proposing: float,
     ) -> LayerRanking:
         numbers = [site.layer for site in request.sites]
@@ -136,12 +139,13 @@ class Verified(EditSettings):
             answers=tuple(FactAnswer(i, texts[i].target_new, texts[i].target_old) for i in used),
             fact_scores={"objective": values[: len(used)]},
             legend=f"score: {made}, in percent, over the facts that the layer raced on; behind: "
-            "less the winner's, on the facts of both; at most: its upper bound",
+            f"less the winner's, on the facts of both; at most: its upper bound{in_words(width)}",
             axis=f"{made}, over the facts of each layer's race",
             shares=("score", "behind", "at_most"),
             notes=tuple(self._notes(over, numbers, len(raced), whole, uncovered)),
             details={
                 "objective": self.objective,
+                "editor_window": width,
                 "confidence": self.confidence,
                 "separated": over.separated,
                 "regret_bound": over.regret if np.isfinite(over.regret) else None,

@@ -54,3 +54,31 @@ def window_of(ranking: LayerRanking, width: int, deepest: int | None = None) -> 
 
     best: Sequence[int] = max(windows, key=worth)
     return tuple(best)
+
+
+def window_in(ranking: LayerRanking, width: int, depth: int) -> tuple[int, ...]:
+    """Return the layers that an editor of windows takes of a ranking.
+
+    Of a method that has edited windows of this width itself, a layer is the last of one.
+
+    Args:
+        ranking: The ranking.
+        width: How many layers the editor takes; of one, it is the golden layer.
+        depth: Of the model, in layers.
+
+    Returns:
+        The layers, shallow first.
+
+    Raises:
+        SettingsError: If the ranking holds no such window.
+    """
+    if width == 1:
+        return (ranking.golden,)
+    if ranking.details.get("editor_window") == width:
+        return tuple(range(max(0, ranking.golden - width + 1), ranking.golden + 1))
+    return window_of(ranking, widest(width, depth), max(0, depth - 2))
+
+
+def widest(width: int, depth: int) -> int:
+    """Return how many layers a window has at most: a model's last layer carries no value."""
+    return min(width, max(1, depth - 1))

@@ -2,6 +2,9 @@
 
 Every method chooses on the same draws of proxy facts and sees nothing else. Every choice is judged
 by the same edits of the same test facts, which brute force makes once, at all layers.
+
+Where the editor takes a window, a layer stands for the window that ends there. A method that ranks
+single layers is judged by the window that `goldenlayers.edit` would take of its ranking.
 """
 
 from __future__ import annotations
@@ -27,12 +30,14 @@ from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import choose_layers, find_sites
 from goldenlayers.progress import Progress, Say, quiet, silent
+from goldenlayers.study.chosen import ranks_windows, require_windows
 from goldenlayers.study.comparison import Comparison
 from goldenlayers.study.draws import draw, parts
 from goldenlayers.study.judge import Judge
 from goldenlayers.study.judged import edit_seconds, floor_of, judged
 from goldenlayers.sweep.objective import LayerScores, ties
 from goldenlayers.sweep.run import fill, prepared, store_for
+from goldenlayers.sweep.windows import width_of
 from goldenlayers.versions import versions
 
 METHODS = (
@@ -116,11 +121,14 @@ def compare(
     with untouched(model):
         require_causal(model)
         sweep, kind = prepared(
-            model, tokenizer, sites, editing.editor, templates=editing.templates,
-            covariance=editing.covariance, settings=editing.editor_settings,
-            batch_tokens=editing.batch_tokens, plain=editing.plain, seed=seed, say=say,
-            progress=progress,
+            model, tokenizer, sites, editing.editor, all_sites=all_sites,
+            templates=editing.templates, covariance=editing.covariance,
+            settings=editing.editor_settings, batch_tokens=editing.batch_tokens,
+            plain=editing.plain, seed=seed, say=say, progress=progress,
         )  # fmt: skip
+        width, depth = width_of(sweep.editor), len(all_sites)
+        if not all(ranks_windows(locator) for locator in locators.values()):
+            require_windows(numbers, width, depth)
         wanted = [*tested]
         if "brute-force" in locators:
             wanted += list({f.id: f for chosen in draws for f in chosen}.values())
@@ -147,7 +155,10 @@ def compare(
                             rankings.append(f"draw {r}: {error}")
                         seconds.append(time.perf_counter() - begun)
                         progress(f"choosing by {name}", r + 1, len(draws))
-                    results.append(judged(name, locator, rankings, seconds, draws, judge, kept))
+                    own = 1 if ranks_windows(locator) else width
+                    results.append(
+                        judged(name, locator, rankings, seconds, draws, judge, kept, own, depth)
+                    )
             except KeyboardInterrupt:
                 say(f"stopped after {len(kept.outcomes)} edits{kept.kept}")
                 raise
@@ -179,6 +190,7 @@ def compare(
         each=tuple(tuple(row) for row in judge.each.tolist()),
         settings=asdict(editing)
         | {"proxy": proxy, "repeats": repeats, "test": len(tested), "pool": len(pool)}
+        | {"editor_window": width}
         | {"seed": seed, "site": site, "facts": everything.source, "sha256": everything.sha256}
         | {"format": everything.format, "selection": list(everything.selection)}
         | chat_setting(tokenizer),

@@ -23,11 +23,11 @@ class Choice:
 
     Attributes:
         draw: Number of the draw, from 0.
-        layer: The layer chosen; of "random", the one drawn.
+        layer: The layer chosen, of a window the last; of "random", the one drawn.
         test_score: Objective on the test facts; of "random", expected over its distribution.
         regret: Cross-fitted, see `goldenlayers.study.judge`.
         rank_correlation: Spearman's, of the method's scores with the test scores, by layer; None
-            where the method does not rank.
+            where the method does not rank, or ranks single layers and windows are edited.
         hit: Whether it is the golden layer of the test facts; of "random", the probability.
         near: Whether its test score is within a point of the best; of "random", the probability.
         seconds: What the choice took.
@@ -83,7 +83,7 @@ class Comparison:
     Attributes:
         objective: What makes a layer good.
         made_of: The same in words.
-        layers: Numbers of the layers.
+        layers: Numbers of the layers; where windows are edited, of the last of each.
         test: By layer, what brute force found on the test facts: "score", "standard_error", and the
             single scores.
         golden: The best layer on the test facts.

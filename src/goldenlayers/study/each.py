@@ -26,9 +26,11 @@ from goldenlayers.metrics.scores import NAMES
 from goldenlayers.models.causal import require_causal
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.sites import find_sites
 from goldenlayers.progress import Progress, silent
 from goldenlayers.results import put_together, strict, write_json
 from goldenlayers.sweep.attempt import Attempts, Unchecked, outcome_records
+from goldenlayers.sweep.windows import require_window, width_of, windows_of
 from goldenlayers.versions import versions
 
 FORMAT = "golden-layers edits by layer"
@@ -41,7 +43,7 @@ class EditedLayer:
     """What editing at one layer gives.
 
     Attributes:
-        layer: Index of the layer, from 0.
+        layer: Index of the layer, from 0; of a window, the last.
         evaluation: Scores over the facts, each edited alone.
         outcomes: What became of each fact.
         seconds: Wall time of the edits, and of the scoring.
@@ -159,7 +161,8 @@ def edit_each(
         model: A causal language model of transformers; returned as it came.
         tokenizer: Its fast tokenizer.
         facts: The facts.
-        layers: The layers.
+        layers: The layers; of an editor that takes a window, the last of each window
+            (`goldenlayers.sweep.windows`).
         editor: Name of the editor.
         templates: As for `goldenlayers.edit`; written once for all facts.
         covariance: As for `goldenlayers.edit`.
@@ -187,9 +190,11 @@ def edit_each(
     if not numbers or len(set(numbers)) < len(numbers):
         raise SettingsError(f"layers {numbers}: expected one or more, none twice")
     # what is missing must not be found after hours at other layers
-    moments_of(covariance, sites, model, tokenizer, chosen_editor)
+    edited = windows_of(sites, find_sites(model, site), width_of(chosen_editor))
+    moments_of(covariance, edited, model, tokenizer, chosen_editor)
     with untouched(model):
         require_causal(model)
+        require_window(model, chosen_editor, sites[0])
     made = make_templates(model, tokenizer, templates, seed=seed)
     require_editable(model, tokenizer, wanted, chosen_editor, made)
     if baseline is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.base import Locator
 from goldenlayers.locators.fences import Floats
 from goldenlayers.locators.ranking import LayerRanking
+from goldenlayers.study.chosen import chosen_by
 from goldenlayers.study.comparison import Choice, MethodResult
 from goldenlayers.study.judge import NEAR, Judge, Regret, floor_of_proxies, floor_of_test
 from goldenlayers.sweep.objective import LayerScores
@@ -26,6 +27,8 @@ def judged(
     draws: Sequence[Sequence[Fact]],
     judge: Judge,
     store: Store,
+    width: int,
+    depth: int,
 ) -> MethodResult:
     """Judge a method's choices, one per draw.
 
@@ -37,6 +40,8 @@ def judged(
         draws: The proxy facts.
         judge: Knows the truth.
         store: The edits made so far.
+        width: To how many layers a choice is widened; 1 for a method that ranks what is edited.
+        depth: Of the model, in layers.
     """
     numbers = list(judge.scores.layers)
     choices, weights = [], []
@@ -45,7 +50,10 @@ def judged(
             continue
         details = ranking.details
         chances: Mapping[str, float] = details.get("distribution", {str(ranking.golden): 1.0})
-        weight = np.array([chances.get(str(n), 0.0) for n in numbers])
+        weight = np.zeros(len(numbers))
+        for number, chance in chances.items():
+            own = replace(ranking, golden=int(number))
+            weight[numbers.index(chosen_by(own, width, depth))] += chance
         weights.append(weight)
         spent = took
         if "edit_seconds" in details:  # made earlier, or by another method: what they took then
@@ -60,10 +68,11 @@ def judged(
         choices.append(
             Choice(
                 draw=r,
-                layer=ranking.golden,
+                layer=chosen_by(ranking, width, depth),
                 test_score=judge.score(weight),
                 regret=judge.regret(weight).mean,
-                rank_correlation=judge.rank_correlation(by_layer),
+                # scores of single layers are not those of windows
+                rank_correlation=judge.rank_correlation(by_layer) if width == 1 else None,
                 hit=judge.hit(weight),
                 near=judge.hit(weight, NEAR),
                 seconds=spent,

@@ -20,6 +20,8 @@ from goldenlayers.errors import EditError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
+from goldenlayers.models.sites import find_sites
+from goldenlayers.sweep.windows import width_of, window_ending_at
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Unchecked:
 
 @dataclass(frozen=True)
 class Attempts:
-    """Edits at one layer of a model.
+    """Edits at one layer of a model, or at the window that ends there.
 
     Attributes:
         editor: The editor.
@@ -68,11 +70,12 @@ class Attempts:
         Raises:
             SettingsError: If there is no such layer, or the covariance does not have it.
         """
-        where, _ = resolve_layer(model, tokenizer, layer, site, seed)
-        moments = moments_of(covariance, [where], model, tokenizer, editor)
+        last, _ = resolve_layer(model, tokenizer, layer, site, seed)
+        where = window_ending_at(last, find_sites(model, site), width_of(editor))
+        moments = moments_of(covariance, where, model, tokenizer, editor)
         solvers = solvers_of(moments, editor)
-        request = EditRequest(model, tokenizer, (), [where], templates, solvers)
-        settings = describe(editor, [where], templates, moments, site, seed)
+        request = EditRequest(model, tokenizer, (), where, templates, solvers)
+        settings = describe(editor, where, templates, moments, site, seed)
         return cls(editor, request, settings | chat_setting(tokenizer))
 
     def edit(self, fact: Fact) -> tuple[tuple[Update, ...], Outcome]:

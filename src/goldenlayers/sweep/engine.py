@@ -1,9 +1,12 @@
 """Every fact edited at every layer, scored and undone: exactly, many at a time.
 
-For ROME and R-ROME all layers of a fact, and several facts, are trained side by side in a batch
-that grows from layer to layer, and all finished edits are scored in a batch of the same kind. An
-editor that cannot do that, and a model that it does not suit, gets the plain loop: one edit after
-another in the whole model. Both give the same outcomes.
+For ROME, MEMIT and their kin all layers of a fact, and several facts, are trained side by side in a
+batch that grows from layer to layer, and all finished edits are scored in a batch of the same kind.
+An editor that cannot do that, and a model that it does not suit, gets the plain loop: one edit
+after another in the whole model. Both give the same outcomes.
+
+For an editor that takes a window, a layer is the window that ends there
+(`goldenlayers.sweep.windows`).
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from goldenlayers.editors.protocol import Editor, EditRequest, Solver
 from goldenlayers.editors.run import require_editable
 from goldenlayers.editors.site_editor import SiteEditor
 from goldenlayers.editors.templates import Templates
+from goldenlayers.editors.update import Update
 from goldenlayers.editors.weights import updates_applied
 from goldenlayers.facts.fact import Fact
 from goldenlayers.metrics.baseline import Baseline, FactBefore
@@ -33,6 +37,8 @@ from goldenlayers.sweep.attempt import Attempts
 from goldenlayers.sweep.outcome import LayerOutcome
 from goldenlayers.sweep.predict_edited import predict_edited, predict_plainly
 from goldenlayers.sweep.scoring import layer_outcome, rows_of, unedited
+from goldenlayers.sweep.solved import solve
+from goldenlayers.sweep.windows import width_of, window_ending_at
 
 GROWING, PLAIN = "growing batch", "plain loop"
 # Tokens of a run, padding counted. All that a value's training keeps of one token is about 20 kB
@@ -65,11 +71,13 @@ class Sweep:
         model: A causal language model of transformers; returned as it came.
         tokenizer: Its fast tokenizer.
         sites: The edit sites of all layers that may be wanted, shallow first.
-        editor: The editor, of one layer.
+        editor: The editor.
         templates: Context templates.
         solvers: By layer, where a covariance is used.
         batch_tokens: Bound on the tokens of one run; a matter of memory and speed alone.
         plain: Whether the plain loop is wanted.
+        all_sites: The edit sites that windows reach down to, shallow first; empty if they are among
+            `sites`.
     """
 
     model: Any
@@ -80,6 +88,7 @@ class Sweep:
     solvers: Mapping[int, Solver] = field(default_factory=dict)
     batch_tokens: int = BATCH_TOKENS
     plain: bool = False
+    all_sites: Sequence[EditSite] = ()
 
     def check(self, facts: Sequence[Fact]) -> None:
         """Look at all facts before the first is edited.
@@ -101,7 +110,7 @@ class Sweep:
 
         Args:
             facts: The facts; all of them go side by side, so `blocks` is asked how many.
-            layers: The layers; None for all.
+            layers: The layers, each the last of its window; None for all.
             baseline: What the unedited model says; asked if it is not given.
 
         Returns:
@@ -109,7 +118,7 @@ class Sweep:
         """
         start = time.perf_counter()
         wanted = None if layers is None else set(layers)
-        sites = [s for s in self.sites if wanted is None or s.layer in wanted]
+        windows = [self._window(s) for s in self.sites if wanted is None or s.layer in wanted]
         if baseline is None:
             baseline = ask_unedited(
                 self.model, self.tokenizer, facts, generate=False, fluency=False
@@ -119,11 +128,11 @@ class Sweep:
         with untouched(self.model), torch.inference_mode(False):
             if reason is not None:
                 return [
-                    self._plainly(fact, site, asked, reason)
+                    self._plainly(fact, window, asked, reason)
                     for fact, asked in zip(facts, before, strict=True)
-                    for site in sites
+                    for window in windows
                 ]
-            made = self._together(facts, sites, before)
+            made = self._together(facts, windows, before)
         depth = self.sites[-1].layer + 1
         return _with_shares(made, time.perf_counter() - start, depth)
 
@@ -164,6 +173,9 @@ class Sweep:
             for group in groups
         ]
 
+    def _window(self, site: EditSite) -> tuple[EditSite, ...]:
+        return window_ending_at(site, self.all_sites or self.sites, width_of(self.editor))
+
     def _plain_reason(self) -> str | None:
         if self.plain:
             return PLAIN
@@ -175,25 +187,29 @@ class Sweep:
         return EditRequest(self.model, self.tokenizer, facts, sites, self.templates, self.solvers)
 
     def _together(
-        self, facts: Sequence[Fact], sites: Sequence[EditSite], before: Sequence[FactBefore]
+        self,
+        facts: Sequence[Fact],
+        windows: Sequence[tuple[EditSite, ...]],
+        before: Sequence[FactBefore],
     ) -> list[LayerOutcome]:
         editor = self.editor
         assert isinstance(editor, SiteEditor)
-        request = self._request(facts, sites)
+        request = self._request(facts, ())
         rows = editor.prepare(request)
-        solutions = editor.solve(request, rows, self.batch_tokens)
+        solved = solve(editor, request, rows, windows, self.batch_tokens)
         # the bare prompt with the new answer comes first: what the outcome tells of
         asked = [[r.bare, *rows_of(b)] for r, b in zip(rows, before, strict=True)]
         updates = {
-            (f, s): found.update
-            for f, of_fact in enumerate(solutions)
-            for s, found in enumerate(of_fact)
-            if found.update is not None
+            (f, w): one.updates
+            for f, of_fact in enumerate(solved)
+            for w, one in enumerate(of_fact)
+            if one.updates
         }
         how = GROWING
+        begins = list({window[0].layer: window[0] for window in windows}.values())
         try:
             predicted = predict_edited(
-                self.model, sites, asked, updates, max_tokens=self.batch_tokens
+                self.model, begins, asked, updates, max_tokens=self.batch_tokens
             )
         except (torch.OutOfMemoryError, MemoryError):
             raise
@@ -203,9 +219,9 @@ class Sweep:
         made = []
         for f, fact in enumerate(facts):
             (clean,) = predict(self.model, [rows[f].bare])
-            for s, site in enumerate(sites):
-                solution = solutions[f][s]
-                first, *rest = predicted.get((f, s)) or [clean, *unedited(before[f])]
+            for w, window in enumerate(windows):
+                site, solution = window[-1], solved[f][w].solution
+                first, *rest = predicted.get((f, w)) or [clean, *unedited(before[f])]
                 edited = solution.update is not None and first.argmax == rows[f].bare.answer
                 outcome = editor.outcome(
                     fact, site, solution, nll(clean.log_probs), nll(first.log_probs), edited
@@ -217,22 +233,29 @@ class Sweep:
                         site,
                         before[f],
                         rest,
-                        0.0 if solution.update is None else solution.update.norm,
+                        _norm(solved[f][w].updates),
                         how if by == PREFIX_REUSE else f"{how}, values by {by}",
                     )
                 )
         return made
 
-    def _plainly(self, fact: Fact, site: EditSite, before: FactBefore, how: str) -> LayerOutcome:
+    def _plainly(
+        self, fact: Fact, window: Sequence[EditSite], before: FactBefore, how: str
+    ) -> LayerOutcome:
         start = time.perf_counter()
-        updates, outcome = Attempts(self.editor, self._request((), [site]), {}).edit(fact)
+        updates, outcome = Attempts(self.editor, self._request((), window), {}).edit(fact)
         predictions = unedited(before)
         if updates:
             with updates_applied(self.model, updates):
                 predictions = predict(self.model, rows_of(before))
-        norm = math.sqrt(sum(update.norm**2 for update in updates))
         seconds = time.perf_counter() - start
-        return layer_outcome(outcome, site, before, predictions, norm, how, seconds)
+        norm = _norm(updates)
+        return layer_outcome(outcome, window[-1], before, predictions, norm, how, seconds)
+
+
+def _norm(updates: Sequence[Update]) -> float:
+    """Return the Frobenius norm of the changes of all the weights; 0 for none."""
+    return math.hypot(*(update.norm for update in updates))
 
 
 def _with_shares(made: Sequence[LayerOutcome], seconds: float, depth: int) -> list[LayerOutcome]:

@@ -23,15 +23,15 @@ class LayerOutcome:
 
     Attributes:
         fact: The fact's identifier.
-        layer: The layer.
+        layer: The layer; of a window that was edited, the last.
         status: As of `goldenlayers.editors.outcome.Outcome`.
         reason: One sentence.
         nll_before: Mean negative log-likelihood of the new answer after the bare prompt, nats per
             token, before the edit.
-        nll_after: The same with the edited weight.
+        nll_after: The same with the edited weights.
         rewritten: Whether every token of the new answer is the most likely one after the edit.
         steps: How often the value's loss was evaluated.
-        update_norm: Frobenius norm of the change of the weight; 0 where there is none.
+        update_norm: Frobenius norm of the change of the weights; 0 where there is none.
         scores: By name, see `SCORES`; None where the fact has no probe for a score.
         seconds: Its share of the time of the batch that it was computed in.
         computed: How: "growing batch", or "plain loop" and why.

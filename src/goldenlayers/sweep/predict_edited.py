@@ -1,8 +1,8 @@
 """What a model predicts with many different edits on, all of them side by side.
 
-A finished edit at layer l changes every position from its layer up, and nothing below. So the
+A finished edit changes every position from its first layer up, and nothing below. So the
 fact's rows are run once without an edit, and again in a batch that grows from layer to layer, a
-group of rows for each edit, each with its own edited weight (`goldenlayers.passes.growing`).
+group of rows for each edit, each with its own edited weights (`goldenlayers.passes.growing`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from goldenlayers.passes.growing import Change
 from goldenlayers.passes.replay import Group, Replay
 from goldenlayers.passes.rows import Reads
 
-# By fact and site, counted among those given.
-Updates = Mapping[tuple[int, int], Update]
+# By fact and edit, both counted: the updates of an edit, one or more, shallow first.
+Updates = Mapping[tuple[int, int], Sequence[Update]]
 Predicted = dict[tuple[int, int], list[Prediction]]
 
 
@@ -43,7 +43,7 @@ def predict_edited(
 
     Args:
         model: A causal language model of transformers, frozen and in evaluation mode.
-        sites: The edit sites, shallow first.
+        sites: The edit sites at which edits begin, shallow first.
         facts: The rows of each fact.
         updates: The edits.
         max_tokens: Bound on the tokens of a run, padding counted; one edit may exceed it alone.
@@ -73,14 +73,18 @@ def predict_edited(
     (found,) = replay.logits([unchanged])
     require_same(found, replay.clean.logits[parts[0].reads])
     out: Predicted = {}
-    order = sorted(updates, key=lambda unit: unit[::-1])  # shallow first
+    order = sorted(updates, key=lambda unit: (updates[unit][0].layer, *unit[::-1]))  # shallow first
     for run in _runs(order, [part.tokens for part in parts], max_tokens):
         groups = [
-            Group(sites[s].layer, parts[f], {sites[s].name: _edited(model, updates[f, s])})
-            for f, s in run
+            Group(
+                updates[f, e][0].layer,
+                parts[f],
+                {update.name: _edited(model, update) for update in updates[f, e]},
+            )
+            for f, e in run
         ]
-        for (f, s), logits in zip(run, replay.logits(groups), strict=True):
-            out[f, s] = read_off(logits, picks[f])
+        for (f, e), logits in zip(run, replay.logits(groups), strict=True):
+            out[f, e] = read_off(logits, picks[f])
     return out
 
 
@@ -88,19 +92,20 @@ def predict_edited(
 def predict_plainly(model: Any, facts: Sequence[Sequence[Row]], updates: Updates) -> Predicted:
     """Do the same the plain way: put each edit into the weights, run the whole model, undo it."""
     out: Predicted = {}
-    for (f, s), update in updates.items():
-        with updates_applied(model, [update]):
-            out[f, s] = predict(model, facts[f])
+    for (f, e), of_edit in updates.items():
+        with updates_applied(model, of_edit):
+            out[f, e] = predict(model, facts[f])
     return out
 
 
 def _edited(model: Any, update: Update) -> Change:
     """Return the change that runs the site with its edited weight, rounded as it would be."""
-    weight = edited(weight_of(model, update.name), update)
-    weight = weight.T if update.transposed else weight  # (d_out, d_in)
     bias = getattr(model.get_submodule(update.name), "bias", None)
 
     def change(inputs: Tensor, output: Tensor) -> Tensor:
+        # made here, so that of all edits of a run one weight at a time is held
+        weight = edited(weight_of(model, update.name), update)
+        weight = weight.T if update.transposed else weight  # (d_out, d_in)
         return linear(inputs, weight, bias)
 
     return change

@@ -23,6 +23,7 @@ from goldenlayers.models.sites import EditSite
 from goldenlayers.progress import Progress, Say, quiet, silent
 from goldenlayers.sweep.engine import Sweep
 from goldenlayers.sweep.store import Store
+from goldenlayers.sweep.windows import require_window, width_of, windows_of
 
 WORTH_TELLING = 5.0  # seconds that are left
 
@@ -33,6 +34,7 @@ def prepared(
     sites: Sequence[EditSite],
     editor: str | Editor,
     *,
+    all_sites: Sequence[EditSite] | None = None,
     templates: str = "short",
     covariance: str = "none",
     settings: Mapping[str, Any] | None = None,
@@ -49,6 +51,8 @@ def prepared(
         tokenizer: Its fast tokenizer.
         sites: The edit sites of all layers that may be wanted, shallow first.
         editor: Name of the editor, or an editor.
+        all_sites: The edit sites of every layer, for windows that reach down to other layers than
+            those of `sites`; None if they are among `sites`.
         templates: Kind of the context templates.
         covariance: "none", or the text that the keys' covariance is taken over.
         settings: Settings of the editor.
@@ -57,33 +61,52 @@ def prepared(
         seed: Seed of templates and covariance.
         say: Called with a line when something is worth knowing.
         progress: Called with stage, items done and their total.
+
+    Raises:
+        SettingsError: If the editor's window cannot be edited in this model, or a setting is wrong.
     """
     chosen = make_editor(editor, **dict(settings or {})) if isinstance(editor, str) else editor
+    width = width_of(chosen)
+    edited = windows_of(sites, all_sites or sites, width)
+    if width > 1:
+        with untouched(model):  # a look before the covariance, which may take long
+            require_window(model, chosen, sites[0])
+        say(f"{chosen.name} edits {width} layers together: a layer stands for those that end there")
     found = None
     if covariance != "none":
         found = key_covariance(
-            model, tokenizer, [s.layer for s in sites], text=covariance, seed=seed, say=say,
+            model, tokenizer, [s.layer for s in edited], text=covariance, seed=seed, say=say,
             progress=progress,
         )  # fmt: skip
-    moments = moments_of(found, sites, model, tokenizer, chosen)
+    moments = moments_of(found, edited, model, tokenizer, chosen)
     with untouched(model):
         made = make_templates(model, tokenizer, templates, seed=seed)
     sweep = Sweep(
-        model, tokenizer, sites, chosen, made, solvers_of(moments, chosen), batch_tokens, plain
-    )
+        model, tokenizer, sites, chosen, made, solvers_of(moments, chosen), batch_tokens, plain,
+        edited,
+    )  # fmt: skip
     identity = {
         "model": model_key(model, tokenizer) | {"dtype": str(model.dtype).removeprefix("torch.")},
         "settings": {
             "editor": chosen.name,
             **asdict(chosen),
             "templates": list(made.prefixes),
-            "covariance": {str(n): key_hash(m.key) for n, m in moments.items()} or None,
+            # of the model, not of the layers that are wanted now: a sweep can be taken further
+            "covariance": sorted({key_hash(_of_all_layers(m.key)) for m in moments.values()})
+            or None,
             "own_tokens": OWN_TOKENS,
-            "sites": key_hash([s.name for s in sites]),
+            "sites": key_hash([s.name for s in all_sites or sites]),
             **chat_setting(tokenizer),
+            # before there were windows, such editors were swept at single layers
+            **({} if width == 1 else {"layer": "the last of a window"}),
         },
     }
     return sweep, identity
+
+
+def _of_all_layers(key: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the covariances of one text share, of the key of one of them."""
+    return {name: x for name, x in key.items() if name not in ("layer", "site", "width")}
 
 
 def store_for(

@@ -41,10 +41,10 @@ def layer_outcome(
 
     Args:
         outcome: What the editor says of it.
-        site: Where it was made.
+        site: Where it was made; of a window, the last.
         before: The fact's probes, and what the unedited model says.
         predictions: What the edited model predicts at `rows_of(before)`.
-        update_norm: Frobenius norm of the change of the weight.
+        update_norm: Frobenius norm of the change of the weights.
         computed: How it was computed.
         seconds: How long it took.
     """

@@ -1,0 +1,50 @@
+"""Facts in runs: as many side by side as there is room for, those of like length together.
+
+Rows are padded to the longest of their run, so a run of mixed lengths computes tokens that nobody
+needs: in the order in which they came, 100 bundled facts took 2.2 times what they need, sorted 1.3
+times (`python -m bench.batch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from goldenlayers.editors.fact_rows import FactRows
+
+# Tokens of a run, padding counted: enough to keep the processor busy; more would mix lengths.
+RUN_TOKENS = 512
+
+
+def in_runs(
+    facts: Sequence[FactRows], length: Callable[[FactRows], int], most: int | None = None
+) -> list[list[int]]:
+    """Part facts into runs.
+
+    Args:
+        facts: The facts.
+        length: Tokens of a fact's longest row, as far as it is run.
+        most: Tokens of a run, padding counted; one fact may exceed it alone. `RUN_TOKENS` if None.
+
+    Returns:
+        The numbers of the facts of each run, the shortest first.
+    """
+    most = RUN_TOKENS if most is None else most
+    runs: list[list[int]] = []
+    rows = 0
+    for i in sorted(range(len(facts)), key=lambda i: length(facts[i])):
+        rows += len(facts[i].fed)
+        if not runs or rows * length(facts[i]) > most:
+            runs.append([])
+            rows = len(facts[i].fed)
+        runs[-1].append(i)
+    return runs
+
+
+def longest_tail(rows: FactRows) -> int:
+    """Tokens from the subject's last one on, of the row that has most."""
+    return max(len(row.ids) - row.subject for row in rows.fed)
+
+
+def longest_row(rows: FactRows) -> int:
+    """Tokens of the longest row."""
+    return max(len(row.ids) for row in rows.fed)

@@ -1,0 +1,117 @@
+"""Does the golden layer hold for the other editors? The table of docs/editing.md.
+
+    python tools/editors/run.py --out out/editors [--only memit,ft-m]
+
+For each editor the bundled test facts are edited at every layer, each fact alone, and the layers
+that LGA and CMA choose on bundled proxy facts, and the middle one, are held against the best of all
+(`golden-layers compare`); these layers are then scored with fluency (`golden-layers evaluate`). Of
+an editor that takes a window, a layer is the last of one. FT and LoRA get every third layer and
+fewer facts. Every command is printed before it runs. Started again it goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+# the methods that choose a layer, and the best layer of all, by their names in the table
+METHODS = {"lga": "LGA", "cma": "CMA", "middle": "middle", "best": "best of all"}
+FACTS, FEW_FACTS, PROXY = 30, 10, 40
+CLOSED_FORM = ("r-rome", "rome", "memit", "pmet", "emmet", "alphaedit")
+TRAINED = ("ft-l", "ft-m", "lora")
+EVERY_THIRD = ",".join(map(str, range(0, 30, 3)))
+SCORES = ("rewrite", "rephrase", "locality", "portability", "mean", "fluency")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("out/editors"))
+    parser.add_argument("--only", default=",".join((*CLOSED_FORM, *TRAINED)), help="with commas")
+    args = parser.parse_args()
+    names = args.only.split(",")
+    for editor in names:
+        study(editor, args.out)
+    print("\n".join(table(names, args.out)))
+
+
+def study(editor: str, out: Path) -> None:
+    """Run what is not there yet of one editor."""
+    few = editor in TRAINED
+    facts = FEW_FACTS if few else FACTS
+    compared, scored = out / editor, out / f"{editor}-scores"
+    if not (compared / "comparison.json").is_file():
+        golden_layers(
+            "compare", "--editor", editor, "--test", str(facts), "--proxy", str(PROXY),
+            "--repeats", "1", "--methods", "lga,cma,middle", "--resume", "--out", str(compared),
+            *(("--layers", EVERY_THIRD) if few else ()),
+        )  # fmt: skip
+    layers = ",".join(map(str, sorted(set(chosen(compared).values()))))
+    if not (scored / "layers.json").is_file():
+        golden_layers(
+            "evaluate", "--editor", editor, "--limit", str(facts), "--layers", layers,
+            "--no-generate", "--out", str(scored),
+        )  # fmt: skip
+
+
+def chosen(folder: Path) -> dict[str, int]:
+    """Return the layer by method, of those that could choose one, and the best of all."""
+    found = read(folder / "comparison.json")
+    layers = {m["method"]: m["choices"][0]["layer"] for m in found["methods"] if m["choices"]}
+    return layers | {"best": found["golden"]}
+
+
+def table(editors: list[str], out: Path) -> list[str]:
+    """Return the table as lines of markdown: means over facts, in per cent, fluency in bits."""
+    lines = [
+        f"| editor | chosen by | layers | took | {' | '.join(SCORES)} |",
+        f"| --- | --- | --: | --: |{' --: |' * len(SCORES)}",
+    ]
+    for editor in editors:
+        layers = chosen(out / editor)
+        by_layer = {
+            one["layer"]: one for one in read(out / f"{editor}-scores/layers.json")["layers"]
+        }
+        for method, title in METHODS.items():
+            if method in layers:
+                one = by_layer[layers[method]]
+                scores = [score(name, one["scores"]["scores"][name]) for name in SCORES]
+                took = f"{one['converged']}/{one['facts']}"
+                where = in_words(editor, layers[method])
+                lines.append(f"| {editor} | {title} | {where} | {took} | {' | '.join(scores)} |")
+    return lines
+
+
+def in_words(editor: str, layer: int) -> str:
+    """Return a layer, or the window that ends there."""
+    from goldenlayers.editors.run import make_editor
+    from goldenlayers.sweep.windows import width_of
+
+    first = max(0, layer - width_of(make_editor(editor)) + 1)
+    return str(layer) if first == layer else f"{first} to {layer}"
+
+
+def score(name: str, found: dict[str, Any]) -> str:
+    """Return a mean and its standard error."""
+    mean, error = found["after"], found["standard_error"]
+    if mean is None:
+        return "–"
+    if name == "fluency":
+        return f"{mean:.2f} ± {error:.2f}"
+    return f"{100 * mean:.1f} ± {100 * error:.1f}"
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def golden_layers(*arguments: str) -> None:
+    print("$ golden-layers", *arguments, flush=True)
+    subprocess.run([sys.executable, "-m", "goldenlayers.cli.main", *arguments], check=True)
+
+
+if __name__ == "__main__":
+    main()
