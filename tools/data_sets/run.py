@@ -29,7 +29,7 @@ SETS: dict[str, tuple[str, tuple[str, ...]]] = {
     # last, and fewer: prompts of a hundred tokens and answers of twenty
     "wikibio": (
         "wikibio",
-        ("--sample", "16", "--split", "proxy=5", "--proxy", "5", "--repeats", "1"),
+        ("--sample", "14", "--split", "proxy=4", "--proxy", "4", "--repeats", "1"),
     ),
 }
 
