@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from goldenlayers.cli import covariance
 from goldenlayers.cli.covariance import _bytes
@@ -53,6 +54,25 @@ def test_json(cli, gpt2, folder):
         assert tensors["sum"].shape == (128, 128)
         assert json.loads(record["key"])["text"] == {"kind": "model", "seed": 3}
         assert json.loads(record["key"])["dtype"] == "float64"
+
+
+def test_what_alphaedit_may_use(cli, llama, text, folder):
+    given = ("covariance", "--model", llama, "--text", text, "--layers", "1", *SMALL)
+    plain = json.loads(cli(*given, "--json").out)
+    assert "free" not in plain[0]
+    tensors, _ = read_tensors(folder / plain[0]["file"].rpartition("/")[2])
+    values = torch.linalg.eigvalsh(tensors["sum"].double() / plain[0]["tokens"])
+    middle = float(values.median()) + 1e-12
+    expected = float((values < middle).double().mean())
+    assert 0.3 < expected < 0.7
+    (row,) = json.loads(cli(*given, "--json", "--free", middle).out)
+    assert row["free"] == expected
+    of_mean = middle / float(values.mean())
+    (row,) = json.loads(cli(*given, "--json", "--free", of_mean, "--relative").out)
+    assert row["free"] == pytest.approx(expected, abs=1.1 / len(values))
+    assert f"{expected:.1%}" in cli(*given, "--free", middle).out
+    assert cli(*given, "--free", "0").message == "--free 0.0: expected a number above 0"
+    assert cli(*given, "--relative").message == "--relative has no effect without --free"
 
 
 def test_estimate_computes_nothing(cli, llama, text, folder):

@@ -61,6 +61,22 @@ def command(
             rich_help_panel=options.HOW,
         ),
     ] = 0.1,
+    free: Annotated[
+        float | None,
+        typer.Option(
+            help="Also tell which share of the directions has an eigenvalue under this, for "
+            "AlphaEdit may use those: 0.02 as published. Seconds a layer, more for wide ones.",
+            rich_help_panel=options.HOW,
+        ),
+    ] = None,
+    relative: Annotated[
+        bool,
+        typer.Option(
+            "--relative",
+            help="--free counts in mean eigenvalues of the layer.",
+            rich_help_panel=options.HOW,
+        ),
+    ] = False,
     sum_dtype: Annotated[
         str, typer.Option(help="float32 or float64.", rich_help_panel=options.HOW)
     ] = "float32",
@@ -121,13 +137,17 @@ def command(
 
       golden-layers covariance --estimate
 
-      golden-layers covariance --layers 5-12
+      golden-layers covariance --layers 5-12 --free 0.02
 
       golden-layers covariance --model gpt2-xl --text wikipedia.txt --tokens 100000
     """
     bound = _bytes(max_memory)
     if not 0 <= ridge < float("inf"):
         raise SettingsError(f"--ridge {ridge}: expected a number of 0 or more")
+    if free is not None and not 0 < free < float("inf"):
+        raise SettingsError(f"--free {free}: expected a number above 0")
+    if relative and free is None:
+        raise SettingsError("--relative has no effect without --free")
     with console.working("starting"):
         from goldenlayers.covariance.compute import key_covariance
         from goldenlayers.covariance.texts import text_source
@@ -170,7 +190,8 @@ def command(
     if estimate:
         console.say("all of it is on disk already; nothing would be computed")
         return
-    rows = _rows(covariances, ridge)
+    with console.working("directions"):
+        rows = _rows(covariances, ridge, free, relative)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -183,7 +204,11 @@ def command(
     )
 
 
-def _rows(covariances: Covariances, ridge: float) -> list[dict[str, Any]]:
+def _rows(
+    covariances: Covariances, ridge: float, free: float | None, relative: bool
+) -> list[dict[str, Any]]:
+    from goldenlayers.editors.alphaedit import free_share
+
     rows = []
     for layer, moment in covariances.items():
         spectrum = moment.spectrum()
@@ -197,6 +222,7 @@ def _rows(covariances: Covariances, ridge: float) -> list[dict[str, Any]]:
                 "top_share": spectrum.top_share,
                 "directions": spectrum.directions,
                 "condition": spectrum.condition(moment.width, ridge) if ridge > 0 else None,
+                **({} if free is None else {"free": free_share(moment, free, relative)}),
                 "computed": layer in covariances.computed,
                 "seconds_of_pass": moment.info.get("seconds"),
                 "file": str(moment.path),
@@ -215,7 +241,8 @@ def _table(rows: list[dict[str, Any]], ridge: float) -> Table:
         caption=f"top: share of the largest direction; condition: about at most, ridge {ridge:g}",
         caption_justify="left",
     )
-    for name in ("layer", "tokens", "width", "mean k²", "top", "directions", "condition"):
+    told = ["free"] if "free" in rows[0] else []
+    for name in ("layer", "tokens", "width", "mean k²", "top", "directions", "condition", *told):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("file", overflow="fold")
@@ -228,6 +255,7 @@ def _table(rows: list[dict[str, Any]], ridge: float) -> Table:
             f"{row['top_share']:.0%}",
             f"{row['directions']:,.1f}",
             "–" if row["condition"] is None else f"{row['condition']:.1e}",
+            *(f"{row[name]:.1%}" for name in told),
             "computed" if row["computed"] else "found",
             escape(Path(row["file"]).name),
         )
