@@ -1,0 +1,60 @@
+"""The tools that make the documents' tables."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def tool(path):
+    """Import a tool, which is a script."""
+    spec = importlib.util.spec_from_file_location(path.replace("/", "_"), ROOT / "tools" / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_the_editors(tmp_path):
+    run = tool("editors/run.py")
+
+    def write(name, data):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(data))
+
+    methods = [
+        {"method": "lga", "choices": [{"layer": 4}]},
+        {"method": "cma", "choices": []},  # it could not choose
+        {"method": "middle", "choices": [{"layer": 15}]},
+    ]
+    write("memit/comparison.json", {"methods": methods, "golden": 9})
+    scores = {name: {"after": 0.5, "standard_error": 0.05} for name in run.SCORES}
+    scores |= {"portability": {"after": None, "standard_error": None}}
+    scores |= {"fluency": {"after": 6.1, "standard_error": 0.25}}
+    layers = [
+        {"layer": n, "converged": n, "facts": 30, "scores": {"scores": scores}} for n in (4, 9, 15)
+    ]
+    write("memit-scores/layers.json", {"layers": layers})
+    told = "50.0 ± 5.0 | 50.0 ± 5.0 | 50.0 ± 5.0 | – | 50.0 ± 5.0 | 6.10 ± 0.25 |"
+    assert run.table(["memit"], tmp_path)[2:] == [
+        f"| memit | LGA | 0 to 4 | 4/30 | {told}",
+        f"| memit | middle | 11 to 15 | 15/30 | {told}",
+        f"| memit | best of all | 5 to 9 | 9/30 | {told}",
+    ]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the published files are not here")
+def test_a_thousand_facts_of_half_a(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    facts = tool("data_sets/thousand.py").chosen(SHARED)
+    assert [f.split for f in facts] == ["test"] * 1000 + ["proxy"] * 78
+    assert len({f.id for f in facts}) == len(facts)
+    from goldenlayers.facts.subsets import half_of
+
+    assert {half_of(f) for f in facts} == {"a"}
