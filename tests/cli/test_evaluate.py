@@ -207,6 +207,7 @@ def test_windows_by_layer(evaluate, tmp_path):
     more = ("--editor", "memit", "--set", "window=2", "--set", "lam=0.1", *QUICK)
     result = evaluate("--layers", "0,auto", *more)
     found = read(tmp_path / "out" / "layers.json")
+    assert "memit; a layer stands for the 2 that end there" in result.out
     last = found["layers"][1]["layer"]  # the window that LGA's ranking gives ends there
     golden = int(result.err.split("golden layer ")[1].split()[0])
     assert last in (golden, golden + 1)

@@ -11,6 +11,7 @@ from goldenlayers.covariance.moment import KeyMoment
 from goldenlayers.editors.alphaedit import AlphaEdit
 from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.memit import EMMET, MEMIT
+from goldenlayers.editors.pmet import PMET
 from goldenlayers.editors.protocol import EditRequest
 from goldenlayers.editors.rome import RROME
 from goldenlayers.editors.templates import Templates
@@ -151,12 +152,18 @@ def test_memit_approaches_it_as_lambda_vanishes():
     assert gaps[0] > 10 * gaps[1] > 100 * gaps[2] > 0
 
 
-@pytest.mark.parametrize(("name", "lam"), [("llama", 15000 / 11008), ("gpt2", 20000 / 6400)])
-def test_the_published_lambda_is_carried_over_by_the_width(name, lam):
+@pytest.mark.parametrize(
+    ("editor", "name", "lam"),
+    [
+        (MEMIT, "llama", 15000 / 11008), (MEMIT, "gpt2", 20000 / 6400),
+        (PMET, "llama", 15000 / 11008), (PMET, "gpt2", 6000 / 16384),
+    ],
+)  # fmt: skip
+def test_the_published_lambda_is_carried_over_by_the_width(editor, name, lam):
     model, tokenizer = tiny.model(name), tiny.tokenizer(name)
     width = find_sites(model)[1].d_in
-    found = run(MEMIT(**ALL), model, tokenizer, FACTS, (1,))
-    said = run(MEMIT(**ALL, lam=lam * width), model, tokenizer, FACTS, (1,))
+    found = run(editor(**ALL), model, tokenizer, FACTS, (1,))
+    said = run(editor(**ALL, lam=lam * width), model, tokenizer, FACTS, (1,))
     assert found.updates == said.updates
 
 

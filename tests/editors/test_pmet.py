@@ -238,15 +238,6 @@ def test_published_settings():
     assert (PMET().window, EDITORS["pmet"]) == (5, PMET)
 
 
-@pytest.mark.parametrize(("name", "lam"), [("llama", 15000 / 11008), ("gpt2", 6000 / 16384)])
-def test_the_published_lambda_is_carried_over_by_the_width(name, lam):
-    model, tokenizer = tiny.model(name), tiny.tokenizer(name)
-    width = find_sites(model)[1].d_in
-    found = run(PMET(**ALL), model, tokenizer, FACTS, (1,))
-    said = run(PMET(**ALL, lam=lam * width), model, tokenizer, FACTS, (1,))
-    assert found.updates == said.updates
-
-
 @pytest.mark.parametrize("name", sorted(set(tiny.MODELS) - {"bloom"}))
 def test_the_attention_is_found_in_every_model(name):
     model = tiny.model(name)

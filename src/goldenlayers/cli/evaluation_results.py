@@ -55,12 +55,16 @@ def show(result: Any, by_layer: bool, sequential: bool, to: Console) -> None:
     """Print the table."""
     from goldenlayers.report.evaluation_table import evaluation_table, members_line
     from goldenlayers.report.study_tables import layers_table, sequences_table
+    from goldenlayers.sweep.windows import in_words
 
     if sequential:
         to.print(sequences_table(result, to.width))
         return
     if by_layer:
         to.print(layers_table(result, to.width))
+        width = result.settings["edited_together"]
+        if width > 1:
+            console.line(f"[dim]{result.settings['editor']}{in_words(width)}[/]", to)
         result = result.layers[0].evaluation
     else:
         to.print(evaluation_table(result))

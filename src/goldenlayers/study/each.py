@@ -236,6 +236,7 @@ def edit_each(
         | {
             "editor": editor,
             "layers": numbers,
+            "edited_together": width_of(chosen_editor),
             "fluency_facts": fluency_facts,
             "covariance": covered or None,
             "facts": [f.id for f in wanted],
