@@ -143,9 +143,12 @@ def edit_sequence(
     identity = identity or identify(model)
     base = base_of(model, [s.name for s in sites], identity)
     before = ask_unedited(
-        model, tokenizer, wanted, generate=False, fluency=fluency, seed=seed, progress=progress
+        model, tokenizer, wanted, generate=False, fluency=False, seed=seed, progress=progress
     )
-    scoring = _Scoring(model, tokenizer, wanted, before, sites, writing, fluency, seed, progress)
+    texts = ask_unedited(
+        model, tokenizer, wanted[:FLUENCY_FACTS], generate=False, seed=seed, progress=progress
+    ) if fluency else None  # fmt: skip
+    scoring = _Scoring(model, tokenizer, wanted, before, texts, sites, writing, seed, progress)
 
     def so_far(updates: tuple[Update, ...], outcomes: Sequence[Outcome]) -> Edit | None:
         if not updates:
@@ -198,9 +201,9 @@ class _Scoring:
     tokenizer: Any
     facts: Sequence[Fact]
     before: Baseline
+    before_texts: Baseline | None
     sites: Sequence[EditSite]
     text: str
-    fluency: bool
     seed: int
     progress: Progress
 
@@ -222,10 +225,10 @@ class _Scoring:
             )  # fmt: skip
             means = {name: found.mean(name) for name in MEANS}
             errors = {name: found.standard_error(name) for name in MEANS}
-            if self.fluency:
+            if self.before_texts is not None:
                 texts = evaluate(
-                    self.model, self.tokenizer, self.facts[:FLUENCY_FACTS], baseline=self.before,
-                    generate=False, seed=self.seed, progress=self.progress,
+                    self.model, self.tokenizer, self.facts[:FLUENCY_FACTS], generate=False,
+                    baseline=self.before_texts, seed=self.seed, progress=self.progress,
                 )  # fmt: skip
                 means["fluency"] = texts.mean("fluency")
                 errors["fluency"] = texts.standard_error("fluency")
