@@ -33,6 +33,7 @@ def test_the_table_of_the_editors(tmp_path):
         {"method": "cma", "choices": []},  # it could not choose
         {"method": "middle", "choices": [{"layer": 15}]},
     ]
+    write("emmet/comparison.json", {"methods": methods, "golden": 9})  # not scored yet
     write("memit/comparison.json", {"methods": methods, "golden": 9})
     scores = {name: {"after": 0.5, "standard_error": 0.05} for name in run.SCORES}
     scores |= {"portability": {"after": None, "standard_error": None}}
@@ -42,7 +43,11 @@ def test_the_table_of_the_editors(tmp_path):
     ]
     write("memit-scores/layers.json", {"layers": layers})
     told = "50.0 ± 5.0 | 50.0 ± 5.0 | 50.0 ± 5.0 | – | 50.0 ± 5.0 | 6.10 ± 0.25 |"
-    assert run.table(["memit"], tmp_path)[2:] == [
+    (tmp_path / "memit/facts.csv").write_text("fact,4,9,15\n")
+    run.keep(tmp_path, tmp_path / "kept")
+    assert (tmp_path / "kept/memit-facts.csv").read_text() == "fact,4,9,15\n"
+    assert json.loads((tmp_path / "kept/layer-choice.json").read_text()) == run.rows(tmp_path)
+    assert run.table(run.rows(tmp_path))[2:] == [
         f"| memit | LGA | 0 to 4 | 4/30 | {told}",
         f"| memit | middle | 11 to 15 | 15/30 | {told}",
         f"| memit | best of all | 5 to 9 | 9/30 | {told}",
@@ -58,3 +63,21 @@ def test_a_thousand_facts_of_half_a(monkeypatch):
     from goldenlayers.facts.subsets import half_of
 
     assert {half_of(f) for f in facts} == {"a"}
+
+
+def test_the_table_of_a_thousand_facts(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    thousand = tool("data_sets/thousand.py")
+    names = [n for s in thousand.SCORES for n in (s, f"{s}_standard_error")]
+    head = ["editor", "layers", "edits", *names, "fluency", "perplexity"]
+    head += ["weight_growth", "converged", "seconds"]
+    values = "0.9,0.01," * 4 + "6.1,1234.5,1.25,88,300"
+    lines = [",".join(head), f"memit,6 7 8,100,{values}", f"memit,6 7 8,400,{values}"]
+    lines += [f"rome,8,500,{values}".replace("1234.5", "")]  # the model is broken
+    (tmp_path / "sequence.csv").write_text("\n".join([*lines, f"r-rome,8,1000,{values}"]) + "\n")
+    told = "90.0 ± 1.0 | " * 4 + "6.10 | 1,234.5 | 1.25"
+    assert thousand.table(tmp_path / "sequence.csv")[2:] == [
+        f"| memit | 6 to 8 | 100 | 88 | {told} | 3.0 |",
+        f"| rome | 8 | 500 | 88 | {told.replace('1,234.5', 'not finite')} | 0.6 |",
+        f"| r-rome | 8 | 1,000 | 88 | {told} | 0.3 |",
+    ]

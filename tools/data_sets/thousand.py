@@ -5,12 +5,13 @@
 FOLDER holds the published files, anywhere in it. Half a of CounterFact flattened, and of the
 original records as many as lack to 1,000; the rest of these choose the layer. The command is
 printed before it runs. Started again it goes on where it was stopped. Half a only
-(CONTRIBUTING.md).
+(CONTRIBUTING.md). In the end part of sequence.csv is printed as the table of docs/editing.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from dataclasses import replace
@@ -25,6 +26,8 @@ from goldenlayers.facts.read import read_facts
 EDITORS = "memit,emmet,alphaedit,r-rome"
 FILES = ("counterfact-flat", "counterfact")
 FACTS = 1000
+TOLD = (100, 200, 300, 500, 700, 1000)  # edits at which the table has a row
+SCORES = ("rewrite", "rephrase", "locality", "mean")
 
 
 def main() -> None:
@@ -43,6 +46,7 @@ def main() -> None:
         "--sequential", "--batch", "100", "--every", "100", "--editor", args.editor,
         "--resume", "--out", str(args.out),
     )  # fmt: skip
+    print("\n".join(table(args.out / "sequence.csv")))
 
 
 def chosen(folder: Path) -> list[Fact]:
@@ -54,6 +58,37 @@ def chosen(folder: Path) -> list[Fact]:
         for fact in read_facts(files[name]).half("a")
     ]
     return [replace(f, split="test" if i < FACTS else "proxy") for i, f in enumerate(facts)]
+
+
+def table(path: Path) -> list[str]:
+    """Return the table as lines of markdown: scores in per cent, fluency in bits."""
+    lines = [
+        f"| editor | layers | edits | took | {' | '.join(SCORES)} | fluency | perplexity | "
+        "weight's growth | seconds a fact |",
+        f"| --- | --: | --: | --: |{' --: |' * (len(SCORES) + 4)}",
+    ]
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            edits = int(row["edits"])
+            if edits not in TOLD:
+                continue
+            layers = row["layers"].split()
+            where = layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
+            scores = " | ".join(
+                f"{100 * float(row[s]):.1f} ± {100 * float(row[f'{s}_standard_error']):.1f}"
+                for s in SCORES
+            )
+            lines.append(
+                f"| {row['editor']} | {where} | {edits:,} | {row['converged']} | {scores} | "
+                f"{told(row['fluency'], '.2f')} | {told(row['perplexity'], ',.1f')} | "
+                f"{told(row['weight_growth'], '.2f')} | {float(row['seconds']) / edits:.1f} |"
+            )
+    return lines
+
+
+def told(value: str, form: str) -> str:
+    """Return a number of the table; nothing stands there where it was not finite."""
+    return format(float(value), form) if value else "not finite"
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
 """Does the golden layer hold for the other editors? The table of docs/editing.md.
 
-    python tools/editors/run.py --out out/editors [--only memit,ft-m]
+    python tools/editors/run.py --out out/editors [--only memit,ft-m] [--keep docs/results/editors]
 
 For each editor the bundled test facts are edited at every layer, each fact alone, and the layers
 that LGA and CMA choose on bundled proxy facts, and the middle one, are held against the best of all
 (`golden-layers compare`); these layers are then scored with fluency (`golden-layers evaluate`). Of
 an editor that takes a window, a layer is the last of one. FT and LoRA get every third layer and
 fewer facts. Every command is printed before it runs. Started again it goes on where it was stopped.
+--keep copies the small part: the rows of the table, and each fact's scores by layer. An editor that
+was not run to its end is left out of the table.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +26,7 @@ METHODS = {"lga": "LGA", "cma": "CMA", "middle": "middle", "best": "best of all"
 FACTS, FEW_FACTS, PROXY = 30, 10, 40
 CLOSED_FORM = ("r-rome", "rome", "memit", "pmet", "emmet", "alphaedit")
 TRAINED = ("ft-l", "ft-m", "lora")
+KEPT = "layer-choice.json"
 EVERY_THIRD = ",".join(map(str, range(0, 30, 3)))
 SCORES = ("rewrite", "rephrase", "locality", "portability", "mean", "fluency")
 
@@ -31,11 +35,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/editors"))
     parser.add_argument("--only", default=",".join((*CLOSED_FORM, *TRAINED)), help="with commas")
+    parser.add_argument("--keep", type=Path, help="folder for the small part")
     args = parser.parse_args()
     names = args.only.split(",")
     for editor in names:
         study(editor, args.out)
-    print("\n".join(table(names, args.out)))
+    if args.keep:
+        keep(args.out, args.keep)
+    print("\n".join(table(rows(args.out))))
 
 
 def study(editor: str, out: Path) -> None:
@@ -64,24 +71,56 @@ def chosen(folder: Path) -> dict[str, int]:
     return layers | {"best": found["golden"]}
 
 
-def table(editors: list[str], out: Path) -> list[str]:
+def rows(out: Path) -> list[dict[str, Any]]:
+    """Return the rows of the table, of all editors that were run to the end."""
+    found = []
+    for editor in (*CLOSED_FORM, *TRAINED):
+        if not (out / f"{editor}-scores/layers.json").is_file():
+            continue
+        layers = chosen(out / editor)
+        scored = read(out / f"{editor}-scores/layers.json")["layers"]
+        by_layer = {one["layer"]: one for one in scored}
+        for method in METHODS:
+            if method in layers:
+                one = by_layer[layers[method]]
+                scores = one["scores"]["scores"]
+                found.append(
+                    {
+                        "editor": editor,
+                        "method": method,
+                        "layers": in_words(editor, layers[method]),
+                        "facts": one["facts"],
+                        "took": one["converged"],
+                        "scores": {
+                            name: [scores[name]["after"], scores[name]["standard_error"]]
+                            for name in SCORES
+                        },
+                    }
+                )
+    return found
+
+
+def keep(out: Path, docs: Path) -> None:
+    """Copy the small part."""
+    docs.mkdir(parents=True, exist_ok=True)
+    made = rows(out)
+    for editor in dict.fromkeys(row["editor"] for row in made):
+        shutil.copyfile(out / editor / "facts.csv", docs / f"{editor}-facts.csv")
+    (docs / KEPT).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+def table(made: list[dict[str, Any]]) -> list[str]:
     """Return the table as lines of markdown: means over facts, in per cent, fluency in bits."""
     lines = [
         f"| editor | chosen by | layers | took | {' | '.join(SCORES)} |",
         f"| --- | --- | --: | --: |{' --: |' * len(SCORES)}",
     ]
-    for editor in editors:
-        layers = chosen(out / editor)
-        by_layer = {
-            one["layer"]: one for one in read(out / f"{editor}-scores/layers.json")["layers"]
-        }
-        for method, title in METHODS.items():
-            if method in layers:
-                one = by_layer[layers[method]]
-                scores = [score(name, one["scores"]["scores"][name]) for name in SCORES]
-                took = f"{one['converged']}/{one['facts']}"
-                where = in_words(editor, layers[method])
-                lines.append(f"| {editor} | {title} | {where} | {took} | {' | '.join(scores)} |")
+    for row in made:
+        scores = " | ".join(score(name, *row["scores"][name]) for name in SCORES)
+        lines.append(
+            f"| {row['editor']} | {METHODS[row['method']]} | {row['layers']} | "
+            f"{row['took']}/{row['facts']} | {scores} |"
+        )
     return lines
 
 
@@ -94,10 +133,9 @@ def in_words(editor: str, layer: int) -> str:
     return str(layer) if first == layer else f"{first} to {layer}"
 
 
-def score(name: str, found: dict[str, Any]) -> str:
+def score(name: str, mean: float | None, error: float | None) -> str:
     """Return a mean and its standard error."""
-    mean, error = found["after"], found["standard_error"]
-    if mean is None:
+    if mean is None or error is None:
         return "–"
     if name == "fluency":
         return f"{mean:.2f} ± {error:.2f}"
