@@ -27,7 +27,7 @@ EDITORS = "memit,emmet,alphaedit,r-rome"
 FILES = ("counterfact-flat", "counterfact")
 FACTS = 1000
 TOLD = (100, 200, 300, 500, 700, 1000)  # edits at which the table has a row
-SCORES = ("rewrite", "rephrase", "locality", "mean")
+SCORES = ("rewrite", "rephrase", "locality")
 
 
 def main() -> None:
