@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -111,6 +111,27 @@ def row_batches(
     """Bucket rows by length, one row per fact; see `pair_batches`."""
     groups = plan([len(row.ids) - 1 for row in rows], max_tokens)
     return [_batch(tuple(group), [rows[i] for i in group], device, "right") for group in groups]
+
+
+def one_batch(
+    rows: Sequence[Row],
+    labels: Sequence[Sequence[int]] | None = None,
+    *,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """Put rows into one batch, in their order.
+
+    Args:
+        rows: The rows.
+        labels: Per row, what stands in the place of its answer's tokens in the loss; what is fed
+            is the answer all the same.
+        device: Where the tensors go.
+    """
+    batch = _batch(tuple(range(len(rows))), rows, device, "right")
+    if labels is None:
+        return batch
+    flat = [token for own in labels for token in own]
+    return replace(batch, labels=torch.tensor(flat, device=device))
 
 
 def _batch(

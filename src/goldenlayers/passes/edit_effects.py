@@ -52,6 +52,8 @@ class EditEffects:
             positions move too.
         bound: (L, R) float64, the same with every product replaced by its greatest possible size,
             sum_t |d_t| |a_t . k| / (k . k) / |g|: how much the row could be moved at all.
+        at_subject: (L, R) float64, transfer's share from the subject's last token alone, of a row
+            with the same prompt: d . g / (g . g), what the value itself does to another answer.
         overlap: (L, R) float64, the largest cosine between k and any of the row's a_t.
         need: (L, R) float64, length of the delta that would cost the whole loss of the new answer
             to first order, loss / |g|, in norms of the site's output.
@@ -60,6 +62,7 @@ class EditEffects:
 
     transfer: Tensor
     bound: Tensor
+    at_subject: Tensor
     overlap: Tensor
     need: Tensor
     losses: Tensor
@@ -81,7 +84,7 @@ def edit_effects(
     """
     R, device = len(batch.input_ids), batch.input_ids.device
     modules = [model.get_submodule(site.name) for site in sites]
-    found = torch.full((3, len(sites), R), float("nan"), dtype=torch.float64, device=device)
+    found = torch.full((4, len(sites), R), float("nan"), dtype=torch.float64, device=device)
     sizes = torch.full((2, len(sites), R), float("nan"), dtype=torch.float64, device=device)
     rows, columns = anchors.rows, anchors.columns
 
@@ -100,7 +103,9 @@ def edit_effects(
         cosines = products / (a.norm(dim=-1) * kk.sqrt())
         found[0, layer] = ((shares * along).sum(-1) / gg).to(device)
         found[1, layer] = ((shares.abs() * d.norm(dim=-1)).sum(-1) / gg.sqrt()).to(device)
-        found[2, layer] = cosines.amax(-1).to(device)
+        own = along[torch.arange(R, device=a.device), here[1]]  # (R,)
+        found[2, layer] = (own / gg).to(device)
+        found[3, layer] = cosines.amax(-1).to(device)
         sizes[1, layer] = gg.sqrt().to(device)
 
     with ExitStack() as stack:
@@ -111,7 +116,8 @@ def edit_effects(
     found[:, ~(sizes[1] > 0)] = float("nan")
     need = losses[rows.to(losses.device)].to(device) / sizes[1] / sizes[0]  # (L, R)
     need[~(sizes[1] > 0)] = float("nan")
-    return EditEffects(found[0], found[1], found[2], need, losses)
+    transfer, bound, at_subject, overlap = found
+    return EditEffects(transfer, bound, at_subject, overlap, need, losses)
 
 
 def _wide(x: Tensor) -> Tensor:
