@@ -87,6 +87,10 @@ def edit_effects(
     found = torch.full((4, len(sites), R), float("nan"), dtype=torch.float64, device=device)
     sizes = torch.full((2, len(sites), R), float("nan"), dtype=torch.float64, device=device)
     rows, columns = anchors.rows, anchors.columns
+    # an answer's last token is predicted from the last one fed; behind it is padding
+    ends = torch.zeros(R, dtype=torch.int64, device=device)
+    ends = ends.scatter_reduce(0, batch.rows, batch.columns, "amax")
+    padding = torch.arange(batch.input_ids.shape[1], device=device) > ends[:, None]  # (R, T)
 
     def note_output(layer: int, module: Any, args: Any, output: Tensor) -> None:
         at = by_row(output.detach(), R)[rows.to(output.device), columns.to(output.device)]
@@ -105,6 +109,7 @@ def edit_effects(
         found[1, layer] = ((shares.abs() * d.norm(dim=-1)).sum(-1) / gg.sqrt()).to(device)
         own = along[torch.arange(R, device=a.device), here[1]]  # (R,)
         found[2, layer] = (own / gg).to(device)
+        cosines = cosines.masked_fill(padding.to(a.device), -1.0)
         found[3, layer] = cosines.amax(-1).to(device)
         sizes[1, layer] = gg.sqrt().to(device)
 
