@@ -1,0 +1,162 @@
+"""The study of choosers: what it collects, and how it judges."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import goldenlayers as gl
+from tests import tiny
+
+TOOLS = Path(__file__).parent.parent / "tools" / "research"
+
+
+@pytest.fixture(scope="module")
+def tools():
+    sys.path.insert(0, str(TOOLS))
+    try:
+        import cells
+        import choosers
+        import collect
+        import judge
+    finally:
+        sys.path.remove(str(TOOLS))
+    return {"cells": cells, "choosers": choosers, "collect": collect, "judge": judge}
+
+
+def made_up(n=40, layers=6, seed=0):
+    """A cell in which layer 2 is best by a tenth, and facts differ."""
+    rng = np.random.default_rng(seed)
+    truth = 0.5 + 0.02 * rng.standard_normal((n, layers))
+    truth[:, 2] += 0.1
+    truth[:, 4] -= 0.2
+    nothing = np.full((n, layers), np.nan)
+    return {
+        "facts": np.array([f"f{i}" for i in range(n)]),
+        "layers": np.arange(10, 10 + layers),
+        "truth_rewrite": truth,
+        **{f"truth_{m}": nothing for m in ("rephrase", "locality", "portability")},
+        "lga_score": rng.standard_normal((n, layers)),
+        "hint": truth + 0.001 * rng.standard_normal((n, layers)),
+    }
+
+
+def always(layer):
+    return lambda seen: np.arange(seen["hint"].shape[1]) == layer
+
+
+def test_excess_is_what_a_choice_loses_against_brute_force(tools):
+    choosers = {
+        "lga": always(0),
+        "truth": lambda seen: seen["hint"].mean(0),
+        "best": always(2),
+        "worst": always(4),
+    }
+    found = tools["judge"].judge(made_up(), choosers, 20, 50, 50, "mean", 0)
+    assert found["best"].mean == 0.0
+    assert found["truth"].mean == 0.0
+    assert found["worst"].mean == pytest.approx(0.3, abs=0.02)
+    assert found["worst"].low < 0.3 < found["worst"].high < 0.33
+    assert found["lga"].mean == pytest.approx(0.1, abs=0.02)
+    assert found["worst"].than_lga == pytest.approx(0.2, abs=0.02)
+    assert found["lga"].than_lga == found["lga"].than_lga_high == 0.0
+    assert found["worst"].layers == {14: 1.0}
+
+
+def test_choosers_see_the_proxy_facts_alone_and_never_the_truth(tools):
+    seen_by = []
+
+    def spy(seen):
+        seen_by.append((set(seen), len(seen["hint"])))
+        return np.zeros(6)
+
+    tools["judge"].judge(made_up(), {"lga": spy}, 15, 3, 1, "mean", 0)
+    assert all(names == {"lga_score", "hint"} for names, _ in seen_by)
+    assert [n for _, n in seen_by[:3]] == [15] * 3
+
+
+def test_a_fact_is_never_on_both_sides(tools):
+    """Each fact's hint is the same as its truth, so that what was chosen on can be told."""
+    cell = made_up(n=12)
+    truth = tools["judge"].LayerScores(
+        tuple(cell["facts"]), tuple(cell["layers"]), {"rewrite": cell["truth_rewrite"]}
+    )
+    rng = np.random.default_rng(1)
+    taken = []
+    judged = []
+
+    class Spy(type(truth)):
+        def by_layer(self, objective, weights=None):
+            judged.append(np.asarray(weights))
+            return np.zeros(6)
+
+    spied = Spy(truth.facts, truth.layers, truth.values)
+
+    def chooser(seen):
+        taken.append(len(seen["hint"]))
+        return np.zeros(6)
+
+    counts = np.bincount(rng.integers(12, size=12), minlength=12)
+    tools["judge"]._draws(cell, spied, {"lga": chooser}, counts, 5, 20, "mean", rng)
+    for test, proxy in zip(judged[::2], judged[1::2], strict=True):
+        assert not (test * proxy).any()
+        np.testing.assert_array_equal(test + proxy, counts)
+    assert taken == [int(p.sum()) for p in judged[1::2]]
+
+
+def test_the_candidates_on_scores_that_are_known(tools):
+    choosers = tools["choosers"]
+    scores = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0], [900.0, 2.0, 3.0, 4.0]])
+    seen = {"lga_score": scores, "lga_cosine": scores / 1000, "lga_new_norm": np.ones((3, 4))}
+    at = {name: int(np.nanargmax(c(seen))) for name, c in choosers.CANDIDATES.items()}
+    assert at["median"] == 3
+    assert at["ranks"] == 3
+    assert at["cosine"] == 0
+    assert np.nanargmax(choosers.lga(seen)) == 3  # the fences throw layer 0 out
+    assert np.isnan(choosers.lga(seen)[0])
+    assert np.nanargmax(choosers.BASELINES["middle"](seen)) == 2
+    seen["lga_new_norm"] = np.array([[1.0, 1.0, 1.0, 0.0]] * 3)  # the last layer is not reached
+    assert np.isnan(choosers.CANDIDATES["median"](seen)[3])
+
+
+def test_a_cell_is_collected_and_goes_on(tools, tmp_path, monkeypatch):
+    folder = tmp_path / "worlds" / "llama-1"
+    tiny.model("llama").float().save_pretrained(folder)
+    tiny.tokenizer("llama").save_pretrained(folder)
+    records = [
+        {**f.to_record(), "rephrase_prompts": [f"They say that {f.prompt}"]} for f in tiny.FACTS[:4]
+    ]
+    (folder / "facts.jsonl").write_text("\n".join(map(json.dumps, records)))
+    cell = tools["cells"].Cell("c", "development", "llama-1", "world", None, "r-rome", 4)
+    run = [cell, tmp_path, tmp_path / "worlds", tmp_path / "out", tmp_path / "kept"]
+    tools["collect"].collect(*run)
+    monkeypatch.setattr(
+        "goldenlayers.sweep.engine.Sweep.run", lambda *_, **__: pytest.fail("all is there")
+    )
+    tools["collect"].collect(*run)
+    with np.load(tmp_path / "kept" / "c.npz", allow_pickle=False) as arrays:
+        seen = {name: arrays[name] for name in arrays.files}
+    assert len(seen["facts"]) == 4
+    assert list(seen["layers"]) == [0, 1, 2, 3]
+    for name in ("truth_rewrite", "truth_rephrase", "need", "transfer_rephrase", "lga_score"):
+        assert seen[name].shape == (4, 4)
+        assert np.isfinite(seen[name][:, :-1]).all(), name
+    assert np.isnan(seen["truth_portability"]).all()
+    # in the order of the facts
+    ranking = gl.find(tiny.model("llama").float(), tiny.tokenizer("llama"), tiny.FACTS[:4])
+    rows = [list(seen["facts"]).index(a.id) for a in ranking.answers]
+    np.testing.assert_allclose(seen["lga_score"][rows], ranking.fact_scores["score"], rtol=1e-3)
+
+
+def test_confirmation_cells_stay_closed(tools, monkeypatch, capsys):
+    cells = tools["collect"].CELLS
+    cell = tools["cells"].Cell("x", "confirmation", "bundled", "zsre", "b", "r-rome", 4)
+    monkeypatch.setitem(cells, "x", cell)
+    monkeypatch.setattr(sys, "argv", ["collect.py", "x"])
+    with pytest.raises(SystemExit):
+        tools["collect"].main()
+    assert "opened once" in capsys.readouterr().err
