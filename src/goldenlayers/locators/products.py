@@ -1,0 +1,157 @@
+"""Inner products of old and new gradients, fact by fact, as facts are taken.
+
+What layer gradient analysis (`goldenlayers.locators.lga`) adds up, and its kin weigh otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from goldenlayers.locators.answers import Answers, ScoredPair, old_and_new
+from goldenlayers.locators.base import Request
+from goldenlayers.locators.fences import Bools, Floats
+from goldenlayers.locators.ranking import FactAnswer, Skipped
+from goldenlayers.passes.batches import pair_batches
+from goldenlayers.passes.dots import CROSS, NEW, OLD, gradient_dots
+
+
+class Products:
+    """Facts scored so far.
+
+    Args:
+        request: What a locator is given.
+        old_answer: "record" (the model's where a record has none) or "model".
+        scope: "site" for the edit site's weight, "mlp" for every linear weight of the MLP.
+        batch_tokens: Bound on the tokens in one batch.
+
+    Attributes:
+        request: As given.
+        pairs: The facts that were used, with their answers: N of them.
+        skipped: Those that were not, and why.
+        taken: How many were taken, used or not.
+        products: (3, L, N) float64, see `goldenlayers.passes.dots.GradientDots`.
+        losses: (2, N) float64, of the old and of the new answer, nats per token.
+    """
+
+    def __init__(self, request: Request, old_answer: str, scope: str, batch_tokens: int):
+        self.request = request
+        self._old_answer, self._batch_tokens = old_answer, batch_tokens
+        self.pairs: list[ScoredPair] = []
+        self.skipped: list[Skipped] = []
+        self.taken = 0
+        n_layers = len(request.sites)
+        self.products = np.zeros((3, n_layers, 0))  # (3, L, N), see GradientDots
+        self.losses = np.zeros((2, 0))
+        self._came_through = np.zeros(n_layers, dtype=bool)
+        modules = dict(request.model.named_modules())
+        self._linears = [
+            [modules[name] for name in (site.mlp if scope == "mlp" else (site.name,))]
+            for site in request.sites
+        ]
+
+    def take(self, facts: list[Any]) -> None:
+        """Score more facts."""
+        request, done_before = self.request, self.taken
+        total = len(request.facts)
+
+        def report(stage: str, done: int, count: int) -> None:
+            request.progress(stage, done_before + done, total)
+
+        answers = old_and_new(
+            request.model,
+            request.tokenizer,
+            facts,
+            old_answer=self._old_answer,
+            cache=request.cache,
+            say=request.say,
+            progress=report,
+        )
+        products, losses = self._score(answers, len(facts), done_before)
+        finite: Bools = np.asarray(
+            np.isfinite(products).all(axis=(0, 1)) & np.isfinite(losses).all(axis=0)
+        )
+        for i in np.flatnonzero(~finite):
+            bad: Bools = np.asarray(~np.isfinite(products[:, :, i]).all(axis=0))
+            layers = [s.layer for s, b in zip(request.sites, bad, strict=True) if b]
+            where = f"at layers {_spans(layers)}" if layers else "in the loss"
+            reason = f"a value that is not finite {where} (try --dtype float32)"
+            answers.skipped.append(Skipped(answers.pairs[i].fact.id, reason))
+        self.pairs += [pair for pair, ok in zip(answers.pairs, finite, strict=True) if ok]
+        self.skipped += answers.skipped
+        self.products = np.concatenate([self.products, products[:, :, finite]], axis=2)
+        self.losses = np.concatenate([self.losses, losses[:, finite]], axis=1)
+        self.taken += len(facts)
+
+    def _score(self, answers: Answers, taking: int, done_before: int) -> tuple[Floats, Floats]:
+        request = self.request
+        n = len(answers.pairs)
+        products = np.zeros((3, len(request.sites), n))
+        losses = np.zeros((2, n))
+        done = taking - n  # skipped facts are done
+        batches = pair_batches(
+            [p.old for p in answers.pairs],
+            [p.new for p in answers.pairs],
+            device=request.model.device,
+            max_tokens=self._batch_tokens,
+        )
+        for batch in batches:
+            dots = gradient_dots(request.model, self._linears, batch)
+            index = list(batch.index)
+            products[:, :, index] = dots.products.cpu().numpy()
+            losses[:, index] = dots.losses.cpu().numpy()
+            self._came_through |= dots.reached.cpu().numpy()
+            done += len(index)
+            request.progress("gradients", done_before + done, len(request.facts))
+        return products, losses
+
+    @property
+    def reached(self) -> Bools:
+        """Layers that a gradient came through and was not zero for every fact, (L,)."""
+        nonzero = (self.products[OLD] > 0).any(1) & (self.products[NEW] > 0).any(1)
+        return np.asarray(self._came_through & nonzero)
+
+    @property
+    def dots(self) -> Floats:
+        """(N, L) inner products of old and new gradient."""
+        return np.asarray(self.products[CROSS].T)
+
+    @property
+    def norms(self) -> tuple[Floats, Floats]:
+        """(N, L) Frobenius norms of the old gradient, and of the new one."""
+        return np.sqrt(self.products[OLD].T), np.sqrt(self.products[NEW].T)
+
+    @property
+    def cosines(self) -> Floats:
+        """(N, L) cosines of old and new gradient; NaN where one of them is zero."""
+        old, new = self.norms
+        return np.divide(
+            self.dots, old * new, out=np.full_like(self.dots, np.nan), where=old * new > 0
+        )
+
+    def answers(self) -> tuple[FactAnswer, ...]:
+        """Return the facts that were used, with what they were scored with."""
+        return tuple(
+            FactAnswer(
+                id=pair.fact.id,
+                old_answer=pair.old_text,
+                old_source=pair.old_source,
+                old_ids=pair.old.answer if pair.old_source == "model" else None,
+                new_answer=pair.fact.target_new,
+                old_loss=float(self.losses[0, i]),
+                new_loss=float(self.losses[1, i]),
+            )
+            for i, pair in enumerate(self.pairs)
+        )
+
+
+def _spans(layers: list[int]) -> str:
+    """Return "3-7, 9" for [3, 4, 5, 6, 7, 9]."""
+    parts: list[list[int]] = []
+    for layer in layers:
+        if parts and layer == parts[-1][-1] + 1:
+            parts[-1].append(layer)
+        else:
+            parts.append([layer])
+    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
