@@ -46,7 +46,7 @@ def command(
         typer.Option(
             help="lga: layer gradient analysis. verified: the best by LGA race with real edits. "
             "brute-force: edit at every layer and look. cma: causal mediation analysis. Also "
-            "attribution-patching, gradient-norm, middle, random, fixed:N.",
+            "robust-lga:WAY, attribution-patching, gradient-norm, middle, random, fixed:N.",
             rich_help_panel=HOW,
         ),
     ] = "lga",

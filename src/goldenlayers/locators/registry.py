@@ -14,10 +14,12 @@ from goldenlayers.locators.gradient_norm import GradientNorm
 from goldenlayers.locators.lga import LGA
 from goldenlayers.locators.middle import Middle
 from goldenlayers.locators.random_layer import RandomLayer
+from goldenlayers.locators.robust_lga import RobustLGA
 from goldenlayers.locators.verified import Verified
 
 LOCATORS: dict[str, type[Locator]] = {
     "lga": LGA,
+    "robust-lga": RobustLGA,
     "verified": Verified,
     "brute-force": BruteForce,
     "cma": CMA,
@@ -33,19 +35,22 @@ def make_locator(method: str, **settings: Any) -> Locator:
     """Return the locator of that name with those settings.
 
     Args:
-        method: Its name; "fixed:5" stands for "fixed" with layer=5.
+        method: Its name; "fixed:5" stands for "fixed" with layer=5, "robust-lga:median" for
+            "robust-lga" with way="median".
         **settings: Its settings.
 
     Raises:
         SettingsError: If the method or a setting is unknown, or a value out of range.
     """
-    name, colon, number = method.partition(":")
+    name, colon, after = method.partition(":")
     if name == "fixed":
         if not colon and "layer" in settings:
-            number = str(settings.pop("layer"))
-        if not number.isdecimal():
+            after = str(settings.pop("layer"))
+        if not after.isdecimal():
             raise SettingsError(f"method {method!r}: expected fixed:N, as in fixed:5")
-        settings["layer"] = int(number)
+        settings["layer"] = int(after)
+    elif name == "robust-lga" and colon:
+        settings["way"] = after
     elif colon or name not in LOCATORS:
         names = ", ".join("fixed:N" if n == "fixed" else n for n in LOCATORS)
         raise SettingsError(f"method {method!r} is unknown; expected one of {names}")

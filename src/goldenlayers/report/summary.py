@@ -88,7 +88,8 @@ def _facts(ranking: LayerRanking, bad: Sequence[BadRecord]) -> Iterator[str]:
         yield f"  set aside, line {record.line}: {escape(record.reason)}"
     if len(bad) > MOST:
         yield f"  … and {len(bad) - MOST} more: golden-layers facts FILE --skip-bad lists them"
-    confidence = ranking.settings.get("confidence") if ranking.method == "lga" else None
+    by_gradients = ranking.method in ("lga", "robust-lga")
+    confidence = ranking.settings.get("confidence") if by_gradients else None
     if confidence is not None:
         taken = info["used"] + info["skipped"]
         stability = ranking[ranking.golden].stability

@@ -204,8 +204,8 @@ def compare(
 
 
 def own_settings(method: str) -> frozenset[str]:
-    """Return which settings go to a method; "confidence" is the race's, not LGA's."""
-    left_out = {"layer"} | ({"confidence"} if method == "lga" else set())
+    """Return which settings go to a method; "confidence" is the race's, not LGA's or its kin's."""
+    left_out = {"layer"} | ({"confidence"} if "lga" in method else set())
     return settings_for(method) - left_out
 
 
