@@ -51,27 +51,11 @@ class RobustLGA(LGA):
             raise SettingsError(f"way {self.way!r} is unknown; expected one of {', '.join(WAYS)}")
 
     def _each(self, scored: Products) -> Floats:
-        x = np.nan_to_num(scored.cosines) if self.way == "cosine" else scored.dots
-        x = x[:, scored.reached]  # (N, reached)
-        if self.way == "rank":
-            return np.asarray(rankdata(x, axis=1))
-        if self.way == "normalised":
-            size = np.sqrt((x**2).mean(axis=1, keepdims=True))  # (N, 1)
-            return np.asarray(np.divide(x, size, out=np.zeros_like(x), where=size > 0))
-        return np.asarray(x)
+        there = scored.reached
+        return of_each(self.way, scored.dots[:, there], scored.cosines[:, there])
 
     def _whole(self, each: Floats) -> Floats:
-        return self._over_facts(each)
-
-    def _over_facts(self, each: Floats) -> Floats:
-        """Take facts together, (..., N, L) -> (..., L)."""
-        if self.way == "median":
-            return np.asarray(np.median(each, axis=-2))
-        if self.way == "trimmed":
-            cut = int(TRIM * each.shape[-2])
-            ordered = np.sort(each, axis=-2)
-            return np.asarray(ordered[..., cut : each.shape[-2] - cut, :].mean(axis=-2))
-        return np.asarray(each.mean(axis=-2))
+        return over_facts(self.way, each)
 
     def _stability(self, each: Floats, seed: int) -> Floats | None:
         n, n_layers = each.shape
@@ -82,6 +66,27 @@ class RobustLGA(LGA):
         for start in range(0, self.resamples, _CHUNK):
             size = min(_CHUNK, self.resamples - start)
             drawn = each[rng.integers(n, size=(size, n))]  # (chunk, N, L)
-            winners = self._fences.golden(self._over_facts(drawn))  # (chunk,)
+            winners = self._fences.golden(over_facts(self.way, drawn))  # (chunk,)
             wins += np.bincount(winners, minlength=n_layers)
         return wins / self.resamples
+
+
+def of_each(way: str, dots: Floats, cosines: Floats) -> Floats:
+    """Return what each fact says of each layer, of its products and cosines, (N, L) all."""
+    if way == "rank":
+        return np.asarray(rankdata(dots, axis=1))
+    if way == "normalised":
+        size = np.sqrt((dots**2).mean(axis=1, keepdims=True))  # (N, 1)
+        return np.asarray(np.divide(dots, size, out=np.zeros_like(dots), where=size > 0))
+    return np.nan_to_num(cosines) if way == "cosine" else dots
+
+
+def over_facts(way: str, each: Floats) -> Floats:
+    """Take facts together, (..., N, L) -> (..., L)."""
+    if way == "median":
+        return np.asarray(np.median(each, axis=-2))
+    if way == "trimmed":
+        cut = int(TRIM * each.shape[-2])
+        ordered = np.sort(each, axis=-2)
+        return np.asarray(ordered[..., cut : each.shape[-2] - cut, :].mean(axis=-2))
+    return np.asarray(each.mean(axis=-2))
