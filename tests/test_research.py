@@ -114,7 +114,7 @@ def test_the_candidates_on_scores_that_are_known(tools):
     seen = {"lga_score": scores, "lga_cosine": scores / 1000, "lga_new_norm": np.ones((3, 4))}
     at = {name: int(np.nanargmax(c(seen))) for name, c in choosers.CANDIDATES.items()}
     assert at["median"] == 3
-    assert at["ranks"] == 3
+    assert at["rank"] == 3
     assert at["cosine"] == 0
     assert np.nanargmax(choosers.lga(seen)) == 3  # the fences throw layer 0 out
     assert np.isnan(choosers.lga(seen)[0])
