@@ -8,6 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from goldenlayers.editors.base import base_of
+from goldenlayers.editors.edit import Edit
+from goldenlayers.editors.update import Update
+from goldenlayers.models.load import identify
+from tests import tiny
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -65,19 +72,37 @@ def test_a_thousand_facts_of_half_a(monkeypatch):
     assert {half_of(f) for f in facts} == {"a"}
 
 
-def test_the_table_of_a_thousand_facts(monkeypatch, tmp_path):
+def test_the_table_of_a_thousand_facts_of_whole_runs_and_of_parts(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [*sys.path])
     thousand = tool("data_sets/thousand.py")
-    names = [n for s in thousand.SCORES for n in (s, f"{s}_standard_error")]
-    head = ["editor", "layers", "edits", *names, "fluency", "perplexity"]
-    head += ["weight_growth", "converged", "seconds"]
-    values = "0.9,0.01," * 3 + "6.1,1234.5,1.25,88,300"
-    lines = [",".join(head), f"memit,6 7 8,100,{values}", f"memit,6 7 8,400,{values}"]
-    lines += [f"rome,8,500,{values}".replace("1234.5", "")]  # the model is broken
-    (tmp_path / "sequence.csv").write_text("\n".join([*lines, f"r-rome,8,1000,{values}"]) + "\n")
-    told = "90.0 ± 1.0 | " * 3 + "6.10 | 1,234.5 | 1.25"
-    assert thousand.table(tmp_path / "sequence.csv")[2:] == [
-        f"| memit | 6 to 8 | 100 | 88 | {told} | 3.0 |",
-        f"| rome | 8 | 500 | 88 | {told.replace('1,234.5', 'not finite')} | 0.6 |",
-        f"| r-rome | 8 | 1,000 | 88 | {told} | 0.3 |",
+
+    def milestone(edits, **other):
+        scores = dict.fromkeys(thousand.SCORES, 0.9) | {"fluency": 6.1, "perplexity": 1234.5}
+        errors = dict.fromkeys(thousand.SCORES, 0.01)
+        return {
+            "edits": edits, "scores": scores | other, "standard_errors": errors,
+            "weight_growth": 1.25, "largest_update": 0.1, "converged": 88, "seconds": 300.0,
+        }  # fmt: skip
+
+    (tmp_path / "memit").mkdir()
+    whole = {"layers": [6, 7, 8], "milestones": [milestone(n) for n in (0, 100, 400)]}
+    (tmp_path / "memit/sequence.json").write_text(json.dumps({"sequences": [whole]}))
+    part = tmp_path / "alphaedit-values/unfinished/alphaedit"
+    part.mkdir(parents=True)
+    update = Update(2, "model.layers.2.mlp.down_proj", False, torch.ones(32, 1), torch.ones(48, 1))
+    base = tiny.model("llama")
+    Edit("alphaedit", (update,), (), {}, base_of(base, [update.name], identify(base)), {}).save(
+        part / "edits-0500.safetensors"
+    )
+    # the model is broken
+    milestones = [milestone(n, perplexity=None) for n in (0, 500)]
+    state = {"edit": "edits-0500.safetensors", "milestones": milestones}
+    (part / "state.json").write_text(json.dumps(state))
+    found = [s for n in thousand.RUNS if (s := thousand.sequence_of(n, tmp_path)) is not None]
+    thousand.write(found, tmp_path / "kept.csv")
+    told = "90.0 ± 1.0 | " * 3 + "6.10"
+    assert thousand.table(tmp_path / "kept.csv")[2:] == [
+        f"| memit, layers 6 to 8 | 100 | 88 | {told} | 1,234.5 | 1.25 | 3.0 |",
+        f"| alphaedit, memit's values, layer 2 | 500 | 88 | {told} | not finite | 1.25 | 0.6 |",
     ]
+    thousand.plot_sequences(found, tmp_path / "picture.png")

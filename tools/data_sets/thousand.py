@@ -1,11 +1,13 @@
 """Edit 1,000 CounterFact facts in batches of 100, by several editors: docs/editing.md.
 
-    python tools/data_sets/thousand.py FOLDER --out out/thousand [--editor memit --limit 100]
+    python tools/data_sets/thousand.py FOLDER --out out/thousand [--only memit,r-rome --limit 100]
+                                              [--keep docs/results/editors --picture FILE]
 
 FOLDER holds the published files, anywhere in it. Half a of CounterFact flattened, and of the
-original records as many as lack to 1,000; the rest of these choose the layer. The command is
-printed before it runs. Started again it goes on where it was stopped. Half a only
-(CONTRIBUTING.md). In the end part of sequence.csv is printed as the table of docs/editing.md.
+original records as many as lack to 1,000; the rest of these choose the layer. Each command is
+printed before it runs. Started again it goes on where it was stopped; with --limit 0 nothing is
+run. In the end all that is there, whole or not, is printed as the table of docs/editing.md.
+Half a only (CONTRIBUTING.md).
 """
 
 from __future__ import annotations
@@ -16,16 +18,32 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from run import find_files, golden_layers
 
+from goldenlayers.editors.edit import Edit
 from goldenlayers.facts import Fact
 from goldenlayers.facts.read import read_facts
+from goldenlayers.report.sequence_plot import plot_sequences
+from goldenlayers.study.milestone import EditSequence, Milestone, layers_in_words
+from goldenlayers.study.unfinished import STATE, UNFINISHED
 
-EDITORS = "memit,emmet,alphaedit,r-rome"
+# by name: the editor and its settings. AlphaEdit's published values for LLaMA-3 grow slowly: it is
+# run with those of the others too (what MEMIT's and ROME's files say for LLaMA-2).
+AS_THE_OTHERS = ("--lr", "0.5", "--weight-decay", "0.001", "--clamp", "4")
+RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "memit": ("memit", ()),
+    "emmet": ("emmet", ()),
+    "alphaedit": ("alphaedit", ()),
+    "alphaedit-values": ("alphaedit", AS_THE_OTHERS),
+    "r-rome": ("r-rome", ()),
+}
+TITLES = {"alphaedit-values": "alphaedit, memit's values"}
 FILES = ("counterfact-flat", "counterfact")
 FACTS = 1000
+KEPT = "thousand.csv"
 TOLD = (100, 200, 300, 500, 700, 1000)  # edits at which the table has a row
 SCORES = ("rewrite", "rephrase", "locality")
 
@@ -34,19 +52,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="holds the published files")
     parser.add_argument("--out", type=Path, default=Path("out/thousand"))
-    parser.add_argument("--editor", default=EDITORS, help="names, with commas")
+    parser.add_argument("--only", default=",".join(RUNS), help="names of runs, with commas")
     parser.add_argument("--limit", type=int, default=FACTS, help="edit the first so many")
+    parser.add_argument("--keep", type=Path, help="folder for the table's numbers")
+    parser.add_argument("--picture", type=Path, help="file for the picture")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "facts.jsonl"
-    records = [json.dumps(fact.to_record(), ensure_ascii=False) for fact in chosen(args.folder)]
+    for name in args.only.split(",") if args.limit else ():
+        run(name, args.folder, args.out, args.limit)
+    found = [s for name in RUNS if (s := sequence_of(name, args.out)) is not None]
+    path = (args.keep or args.out) / KEPT
+    write(found, path)
+    if args.picture:
+        plot_sequences(found, args.picture)
+    print("\n".join(table(path)))
+
+
+def run(name: str, folder: Path, out: Path, limit: int) -> None:
+    """Run what is not there yet."""
+    if (out / name / "sequence.json").is_file():
+        return
+    path = out / "facts.jsonl"
+    records = [json.dumps(fact.to_record(), ensure_ascii=False) for fact in chosen(folder)]
     path.write_text("\n".join(records) + "\n", encoding="utf-8")
+    editor, settings = RUNS[name]
     golden_layers(
-        "evaluate", "--facts", str(path), "--limit", str(args.limit), "--layers", "auto",
-        "--sequential", "--batch", "100", "--every", "100", "--editor", args.editor,
-        "--resume", "--out", str(args.out),
+        "evaluate", "--facts", str(path), "--limit", str(limit), "--layers", "auto",
+        "--sequential", "--batch", "100", "--every", "100", "--editor", editor, *settings,
+        "--resume", "--out", str(out / name),
     )  # fmt: skip
-    print("\n".join(table(args.out / "sequence.csv")))
 
 
 def chosen(folder: Path) -> list[Fact]:
@@ -60,26 +94,59 @@ def chosen(folder: Path) -> list[Fact]:
     return [replace(f, split="test" if i < FACTS else "proxy") for i, f in enumerate(facts)]
 
 
+def sequence_of(name: str, out: Path) -> EditSequence | None:
+    """Return what there is of a run, its outcomes left out; None if there is nothing."""
+    editor, _ = RUNS[name]
+    whole, part = out / name / "sequence.json", out / name / UNFINISHED / editor / STATE
+    if whole.is_file():
+        (found,) = read(whole)["sequences"]
+        layers = found["layers"]
+    elif part.is_file():
+        found = read(part)
+        if found["edit"] is None:
+            return None
+        layers = sorted({u.layer for u in Edit.load(part.parent / found["edit"]).updates})
+    else:
+        return None
+    milestones = tuple(Milestone(**m) for m in found["milestones"])
+    return EditSequence(TITLES.get(name, name), tuple(layers), milestones, ())
+
+
+def write(sequences: list[EditSequence], path: Path) -> None:
+    """Write the numbers of the table, of all milestones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        scores = [c for s in SCORES for c in (s, f"{s}_standard_error")]
+        last = ["fluency", "perplexity", "weight_growth", "seconds"]
+        out.writerow(["run", "layers", "edits", "took", *scores, *last])
+        for s in sequences:
+            for m in s.milestones:
+                row: list[Any] = [s.editor, layers_in_words(s.layers), m.edits, m.converged]
+                for name in SCORES:
+                    row += [m.scores[name], m.standard_errors[name]]
+                row += [m.scores["fluency"], m.scores["perplexity"], m.weight_growth, m.seconds]
+                out.writerow(row)
+
+
 def table(path: Path) -> list[str]:
     """Return the table as lines of markdown: scores in per cent, fluency in bits."""
     lines = [
-        f"| editor | layers | edits | took | {' | '.join(SCORES)} | fluency | perplexity | "
+        f"| editor | edits | took | {' | '.join(SCORES)} | fluency | perplexity | "
         "weight's growth | seconds a fact |",
-        f"| --- | --: | --: | --: |{' --: |' * (len(SCORES) + 4)}",
+        f"| --- | --: | --: |{' --: |' * (len(SCORES) + 4)}",
     ]
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             edits = int(row["edits"])
             if edits not in TOLD:
                 continue
-            layers = row["layers"].split()
-            where = layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
             scores = " | ".join(
                 f"{100 * float(row[s]):.1f} ± {100 * float(row[f'{s}_standard_error']):.1f}"
                 for s in SCORES
             )
             lines.append(
-                f"| {row['editor']} | {where} | {edits:,} | {row['converged']} | {scores} | "
+                f"| {row['run']}, {row['layers']} | {edits:,} | {row['took']} | {scores} | "
                 f"{told(row['fluency'], '.2f')} | {told(row['perplexity'], ',.1f')} | "
                 f"{told(row['weight_growth'], '.2f')} | {float(row['seconds']) / edits:.1f} |"
             )
@@ -89,6 +156,10 @@ def table(path: Path) -> list[str]:
 def told(value: str, form: str) -> str:
     """Return a number of the table; nothing stands there where it was not finite."""
     return format(float(value), form) if value else "not finite"
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

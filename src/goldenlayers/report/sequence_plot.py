@@ -83,8 +83,8 @@ def plot_sequences(sequences: Sequence[EditSequence], path: str | Path | None = 
 
 
 def _label(sequence: EditSequence) -> str:
-    took, n = sum(o.converged for o in sequence.outcomes), len(sequence.outcomes)
-    return f"{sequence.editor}, {sequence.where} ({took} of {n} edits took)"
+    last = sequence.milestones[-1]
+    return f"{sequence.editor}, {sequence.where} ({last.converged} of {last.edits} edits took)"
 
 
 def _score(name: str, scale: float = 1.0) -> Callable[[Milestone], float | None]:
