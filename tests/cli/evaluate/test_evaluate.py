@@ -1,4 +1,4 @@
-"""`golden-layers evaluate`: a model, a model with edits, edits by layer, edits in sequence."""
+"""`golden-layers evaluate`: a model, a model with edits, edits by layer."""
 
 from __future__ import annotations
 
@@ -12,52 +12,10 @@ import torch
 
 import goldenlayers as gl
 from goldenlayers.editors.edit import Edit
-from goldenlayers.facts import LocalityProbe
 from goldenlayers.metrics.evaluation import Evaluation
 from tests import tiny
+from tests.cli.evaluate.conftest import FACTS, QUICK, names, read
 from tests.editors.edits import random_edit
-
-FACTS = [
-    replace(
-        f,
-        rephrase_prompts=(f"They say that {f.prompt}",),
-        locality={"same_relation": (LocalityProbe("The capital of Vell is", "Rivermouth"),)},
-    )
-    for f in tiny.FACTS[:3]
-]
-QUICK = ("--templates", "bare", "--no-fluency", "--steps", 2)
-
-
-@pytest.fixture
-def facts(write_facts):
-    return write_facts(FACTS)
-
-
-@pytest.fixture
-def evaluate(cli, llama, facts, tmp_path):
-    """Run `evaluate` on a tiny model, which must succeed."""
-
-    def evaluate(*options, model=llama, facts=facts, out="out"):
-        given = ("--model", model, "--facts", facts, "--out", tmp_path / out)
-        result = cli("evaluate", *given, *options)
-        assert result.status == 0, result.err
-        return result
-
-    return evaluate
-
-
-@pytest.fixture
-def refuse(cli, llama, facts, tmp_path):
-    """Run `evaluate`, which must refuse; return its message."""
-
-    def refuse(*options, **what):
-        inputs = {"model": llama, "facts": facts, "out": tmp_path / "out"} | what
-        given = [x for name, value in inputs.items() for x in (f"--{name}", value)]
-        message = cli("evaluate", *given, *options).message
-        assert not (tmp_path / "out").exists()
-        return message
-
-    return refuse
 
 
 @pytest.fixture
@@ -68,14 +26,6 @@ def made(llama, tmp_path):
     paths = [edits[0].save(tmp_path / "a.safetensors")[0], tmp_path / "b"]
     edits[1].save(paths[1], "adapter")
     return list(zip(paths, edits, strict=True))
-
-
-def read(path):
-    return json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
-
-
-def names(folder):
-    return sorted(p.name for p in folder.iterdir())
 
 
 def test_a_model_as_it_is(evaluate, llama, tmp_path):
@@ -184,25 +134,6 @@ def test_auto(evaluate, write_facts, tmp_path):
     assert "±" not in result.out.partition("mean: ")[0]  # one fact has no standard error
 
 
-def test_in_sequence(evaluate, tmp_path):
-    options = ("--layers", "1", "--sequential", "--every", "2", "--editor", "rome, r-rome,rome")
-    result = evaluate(*options, "--templates", "short", "--no-fluency", "--steps", 3)
-    data = read(tmp_path / "out" / "sequence.json")["sequences"]
-    assert names(tmp_path / "out") == [
-        "r-rome-layer-001", "rome-layer-001", "sequence.csv", "sequence.json", "sequence.png",
-    ]  # fmt: skip
-    assert [(s["editor"], s["layers"]) for s in data] == [("rome", [1]), ("r-rome", [1])]
-    assert [m["edits"] for m in data[0]["milestones"]] == [0, 2, 3]
-    growth = [s["milestones"][-1]["weight_growth"] for s in data]
-    assert growth[0] != growth[1]
-    rows = [line.split() for line in result.out.splitlines() if line.startswith(("rome", "r-rome"))]
-    assert [row[:3] for row in rows] == [[e, "1", n] for e in ("rome", "r-rome") for n in "023"]
-    assert f"{data[1]['milestones'][1]['scores']['locality'] * 100:.1f}" == rows[4][6]
-    printed = evaluate(*options[:5], "--json", *QUICK)
-    again = read(tmp_path / "out" / "sequence.json")["sequences"]
-    assert json.loads(printed.out, parse_constant=pytest.fail) == again
-
-
 def test_windows_by_layer(evaluate, tmp_path):
     more = ("--editor", "memit", "--set", "window=2", "--set", "lam=0.1", *QUICK)
     result = evaluate("--layers", "0,auto", *more)
@@ -212,58 +143,6 @@ def test_windows_by_layer(evaluate, tmp_path):
     golden = int(result.err.split("golden layer ")[1].split()[0])
     assert last in (golden, golden + 1)
     assert set(found["settings"]["covariance"]) == {"0", str(last - 1), str(last)}
-
-
-def test_batches_in_sequence(evaluate, tmp_path):
-    (tmp_path / "text.txt").write_text("The town stands by the sea. The sea is cold.")
-    options = ("--layers", "1,2", "--sequential", "--batch", "2", "--every", "1", "--no-fluency")
-    evaluate(
-        *options, "--editor", "memit", "--steps", 3, "--text", tmp_path / "text.txt",
-        "--set", "lam=0.1", "--templates", "bare",
-    )  # fmt: skip
-    (found,) = read(tmp_path / "out" / "sequence.json")["sequences"]
-    assert (found["layers"], found["settings"]["batch"]) == ([1, 2], 2)
-    assert [m["edits"] for m in found["milestones"]] == [0, 2, 3]
-    assert found["settings"]["covariance"]["1"]["tokens"] > 0  # taken without being asked for
-    assert len({m["scores"]["perplexity"] for m in found["milestones"]}) == 3
-    edit = gl.Edit.load(tmp_path / "out" / "memit-layer-001-002" / "edit.safetensors")
-    assert [(u.layer, u.rank) for u in edit.updates] == [(1, 3), (2, 3)]
-
-
-def test_a_sequence_that_was_stopped_goes_on(evaluate, cli, llama, facts, tmp_path, monkeypatch):
-    from goldenlayers.study import sequence
-
-    options = ("--layers", "1", "--sequential", "--every", "1", *QUICK)
-    whole = evaluate(*options, "--json", "--editor", "rome,r-rome", out=tmp_path / "whole")
-    scored, done = sequence.evaluate, []
-
-    def stop(*args, **more):
-        if len(done) == 6:
-            raise KeyboardInterrupt
-        done.append(1)
-        return scored(*args, **more)
-
-    given = ("--model", llama, "--facts", facts, "--out", tmp_path / "out", *options)
-    given = (*given, "--editor", "rome,r-rome")
-    monkeypatch.setattr(sequence, "evaluate", stop)
-    result = cli("evaluate", *given)
-    assert result.status == 130
-    assert "the same command with --resume goes on" in " ".join(result.err.split())
-    assert not (tmp_path / "out" / "sequence.json").exists()
-    monkeypatch.setattr(sequence, "evaluate", scored)
-    assert "was not finished; go on with it (--resume" in cli("evaluate", *given).message
-    assert "other settings" in cli("evaluate", *given, "--resume", "--every", 2).message
-    again = evaluate(*options, "--json", "--resume", "--editor", "rome,r-rome")
-    assert untimed(json.loads(again.out)) == untimed(json.loads(whole.out))
-    assert not (tmp_path / "out" / "unfinished").exists()
-    assert names(tmp_path / "out" / "rome-layer-001") == names(tmp_path / "whole/rome-layer-001")
-
-
-def untimed(sequences):
-    for one in sequences:
-        for m in one["milestones"]:
-            m["seconds"] = None
-    return sequences
 
 
 def test_json_of_a_model(evaluate, tmp_path):
