@@ -103,6 +103,6 @@ def test_the_table_of_a_thousand_facts_of_whole_runs_and_of_parts(monkeypatch, t
     told = "90.0 ± 1.0 | " * 3 + "6.10"
     assert thousand.table(tmp_path / "kept.csv")[2:] == [
         f"| memit, layers 6 to 8 | 100 | 88 | {told} | 1,234.5 | 1.25 | 3.0 |",
-        f"| alphaedit, memit's values, layer 2 | 500 | 88 | {told} | not finite | 1.25 | 0.6 |",
+        f"| alphaedit with memit's values, layer 2 | 500 | 88 | {told} | not finite | 1.25 | 0.6 |",
     ]
     thousand.plot_sequences(found, tmp_path / "picture.png")

@@ -30,8 +30,9 @@ from goldenlayers.report.sequence_plot import plot_sequences
 from goldenlayers.study.milestone import EditSequence, Milestone, layers_in_words
 from goldenlayers.study.unfinished import STATE, UNFINISHED
 
-# by name: the editor and its settings. AlphaEdit's published values for LLaMA-3 grow slowly: it is
-# run with those of the others too (what MEMIT's and ROME's files say for LLaMA-2).
+# By name: the editor and its settings. AlphaEdit's published values for LLaMA-3 grow slowly: it is
+# run with those of the others too (what MEMIT's and ROME's files say for LLaMA-2). R-ROME is run as
+# EasyEdit sets it, without a covariance, and with one, as published.
 AS_THE_OTHERS = ("--lr", "0.5", "--weight-decay", "0.001", "--clamp", "4")
 RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "memit": ("memit", ()),
@@ -39,8 +40,12 @@ RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "alphaedit": ("alphaedit", ()),
     "alphaedit-values": ("alphaedit", AS_THE_OTHERS),
     "r-rome": ("r-rome", ()),
+    "r-rome-covariance": ("r-rome", ("--covariance", "model")),
 }
-TITLES = {"alphaedit-values": "alphaedit, memit's values"}
+TITLES = {
+    "alphaedit-values": "alphaedit with memit's values",
+    "r-rome-covariance": "r-rome with a covariance",
+}
 FILES = ("counterfact-flat", "counterfact")
 FACTS = 1000
 KEPT = "thousand.csv"
