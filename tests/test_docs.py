@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,12 +77,24 @@ def test_the_families_are_counted():
     assert int(told) == len(tiny.MODELS) + len(families.MODELS)
 
 
+def tool(path):
+    """Import a tool, which is a script."""
+    spec = importlib.util.spec_from_file_location("tool", DOCS.parent / "tools" / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_thousand_facts_are_told_as_they_are(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    lines = tool("data_sets/thousand.py").table(DOCS / "results" / "editors" / "thousand.csv")
+    page = (DOCS / "editing.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) > 15
+    assert [line for line in lines if line not in page] == []
+
+
 def test_the_study_of_the_data_sets_is_told_as_it_is():
-    spec = importlib.util.spec_from_file_location(
-        "collect", DOCS.parent / "tools" / "data_sets" / "collect.py"
-    )
-    collect = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(collect)
+    collect = tool("data_sets/collect.py")
     results = DOCS / "results" / "data-sets"
     lines = [line for line in collect.tables(results) if line]
     page = (DOCS / "data.md").read_text(encoding="utf-8").splitlines()
