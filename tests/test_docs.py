@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from goldenlayers.study.comparison import FORMAT
 from goldenlayers.study.judge import Regret
 from tests import tiny
 from tests.conformance import families
+from tests.scripts import tool
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -77,16 +76,7 @@ def test_the_families_are_counted():
     assert int(told) == len(tiny.MODELS) + len(families.MODELS)
 
 
-def tool(path):
-    """Import a tool, which is a script."""
-    spec = importlib.util.spec_from_file_location("tool", DOCS.parent / "tools" / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_thousand_facts_are_told_as_they_are(monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def test_a_thousand_facts_are_told_as_they_are():
     lines = tool("data_sets/thousand.py").table(DOCS / "results" / "editors" / "thousand.csv")
     page = (DOCS / "editing.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) > 15

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import goldenlayers as gl
 from tests import tiny
-
-TOOLS = Path(__file__).parent.parent / "tools" / "research"
+from tests.scripts import tool
 
 
 @pytest.fixture(scope="module")
 def tools():
-    sys.path.insert(0, str(TOOLS))
-    try:
-        import cells
-        import choosers
-        import collect
-        import judge
-    finally:
-        sys.path.remove(str(TOOLS))
-    return {"cells": cells, "choosers": choosers, "collect": collect, "judge": judge}
+    return {"collect": tool("research/collect.py"), "judge": tool("research/judge.py")}
 
 
 def made_up(n=40, layers=6, seed=0):
@@ -109,15 +99,15 @@ def test_a_fact_is_never_on_both_sides(tools):
 
 
 def test_the_candidates_on_scores_that_are_known(tools):
-    choosers = tools["choosers"]
+    choosers = tools["judge"]
     scores = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0], [900.0, 2.0, 3.0, 4.0]])
     seen = {"lga_score": scores, "lga_cosine": scores / 1000, "lga_new_norm": np.ones((3, 4))}
     at = {name: int(np.nanargmax(c(seen))) for name, c in choosers.CANDIDATES.items()}
     assert at["median"] == 3
     assert at["rank"] == 3
     assert at["cosine"] == 0
-    assert np.nanargmax(choosers.lga(seen)) == 3  # the fences throw layer 0 out
-    assert np.isnan(choosers.lga(seen)[0])
+    assert np.nanargmax(choosers.BASELINES["lga"](seen)) == 3  # the fences throw layer 0 out
+    assert np.isnan(choosers.BASELINES["lga"](seen)[0])
     assert np.nanargmax(choosers.BASELINES["middle"](seen)) == 2
     seen["lga_new_norm"] = np.array([[1.0, 1.0, 1.0, 0.0]] * 3)  # the last layer is not reached
     assert np.isnan(choosers.CANDIDATES["median"](seen)[3])
@@ -131,7 +121,7 @@ def test_a_cell_is_collected_and_goes_on(tools, tmp_path, monkeypatch):
         {**f.to_record(), "rephrase_prompts": [f"They say that {f.prompt}"]} for f in tiny.FACTS[:4]
     ]
     (folder / "facts.jsonl").write_text("\n".join(map(json.dumps, records)))
-    cell = tools["cells"].Cell("c", "development", "llama-1", "world", None, "r-rome", 4)
+    cell = tools["collect"].Cell("c", "development", "llama-1", "world", None, "r-rome", 4)
     run = [cell, tmp_path, tmp_path / "worlds", tmp_path / "out", tmp_path / "kept"]
     tools["collect"].collect(*run)
     monkeypatch.setattr(
@@ -154,7 +144,7 @@ def test_a_cell_is_collected_and_goes_on(tools, tmp_path, monkeypatch):
 
 def test_confirmation_cells_stay_closed(tools, monkeypatch, capsys):
     cells = tools["collect"].CELLS
-    cell = tools["cells"].Cell("x", "confirmation", "bundled", "zsre", "b", "r-rome", 4)
+    cell = tools["collect"].Cell("x", "confirmation", "bundled", "zsre", "b", "r-rome", 4)
     monkeypatch.setitem(cells, "x", cell)
     monkeypatch.setattr(sys, "argv", ["collect.py", "x"])
     with pytest.raises(SystemExit):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,17 +13,9 @@ from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.update import Update
 from goldenlayers.models.load import identify
 from tests import tiny
+from tests.scripts import tool
 
-ROOT = Path(__file__).parent.parent
-SHARED = ROOT.parent / "shared" / "data"
-
-
-def tool(path):
-    """Import a tool, which is a script."""
-    spec = importlib.util.spec_from_file_location(path.replace("/", "_"), ROOT / "tools" / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def test_the_table_of_the_editors(tmp_path):
@@ -62,8 +52,7 @@ def test_the_table_of_the_editors(tmp_path):
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the published files are not here")
-def test_a_thousand_facts_of_half_a(monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def test_a_thousand_facts_of_half_a():
     facts = tool("data_sets/thousand.py").chosen(SHARED)
     assert [f.split for f in facts] == ["test"] * 1000 + ["proxy"] * 78
     assert len({f.id for f in facts}) == len(facts)
@@ -72,8 +61,7 @@ def test_a_thousand_facts_of_half_a(monkeypatch):
     assert {half_of(f) for f in facts} == {"a"}
 
 
-def test_the_table_of_a_thousand_facts_of_whole_runs_and_of_parts(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def test_the_table_of_a_thousand_facts_of_whole_runs_and_of_parts(tmp_path):
     thousand = tool("data_sets/thousand.py")
 
     def milestone(edits, **other):
@@ -99,7 +87,7 @@ def test_the_table_of_a_thousand_facts_of_whole_runs_and_of_parts(monkeypatch, t
     state = {"edit": "edits-0500.safetensors", "milestones": milestones}
     (part / "state.json").write_text(json.dumps(state))
     found = [s for n in thousand.RUNS if (s := thousand.sequence_of(n, tmp_path)) is not None]
-    thousand.write(found, tmp_path / "kept.csv")
+    thousand.write_csv(found, tmp_path / "kept.csv")
     told = "90.0 ± 1.0 | " * 3 + "6.10"
     assert thousand.table(tmp_path / "kept.csv")[2:] == [
         f"| memit, layers 6 to 8 | 100 | 88 | {told} | 1,234.5 | 1.25 | 3.0 |",

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import goldenlayers as gl
-
-TOOLS = Path(__file__).parent.parent / "tools" / "worlds"
+from tests.scripts import tool
 
 
 @pytest.fixture(scope="module")
 def train():
-    sys.path.insert(0, str(TOOLS))
-    try:
-        import train
-    finally:
-        sys.path.remove(str(TOOLS))
-    return train
+    return tool("worlds/train.py")
 
 
 @pytest.fixture(scope="module")

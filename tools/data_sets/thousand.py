@@ -28,6 +28,7 @@ from goldenlayers.facts import Fact
 from goldenlayers.facts.read import read_facts
 from goldenlayers.report.sequence_plot import plot_sequences
 from goldenlayers.study.milestone import EditSequence, Milestone, layers_in_words
+from goldenlayers.study.sequence_files import write_csv
 from goldenlayers.study.unfinished import STATE, UNFINISHED
 
 # By name: the editor and its settings. AlphaEdit's published values for LLaMA-3 grow slowly: it is
@@ -67,7 +68,8 @@ def main() -> None:
         run(name, args.folder, args.out, args.limit)
     found = [s for name in RUNS if (s := sequence_of(name, args.out)) is not None]
     path = (args.keep or args.out) / KEPT
-    write(found, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(found, path)
     if args.picture:
         plot_sequences(found, args.picture)
     print("\n".join(table(path)))
@@ -117,23 +119,6 @@ def sequence_of(name: str, out: Path) -> EditSequence | None:
     return EditSequence(TITLES.get(name, name), tuple(layers), milestones, ())
 
 
-def write(sequences: list[EditSequence], path: Path) -> None:
-    """Write the numbers of the table, of all milestones."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file)
-        scores = [c for s in SCORES for c in (s, f"{s}_standard_error")]
-        last = ["fluency", "perplexity", "weight_growth", "seconds"]
-        out.writerow(["run", "layers", "edits", "took", *scores, *last])
-        for s in sequences:
-            for m in s.milestones:
-                row: list[Any] = [s.editor, layers_in_words(s.layers), m.edits, m.converged]
-                for name in SCORES:
-                    row += [m.scores[name], m.standard_errors[name]]
-                row += [m.scores["fluency"], m.scores["perplexity"], m.weight_growth, m.seconds]
-                out.writerow(row)
-
-
 def table(path: Path) -> list[str]:
     """Return the table as lines of markdown: scores in per cent, fluency in bits."""
     lines = [
@@ -150,8 +135,9 @@ def table(path: Path) -> list[str]:
                 f"{100 * float(row[s]):.1f} ± {100 * float(row[f'{s}_standard_error']):.1f}"
                 for s in SCORES
             )
+            where = layers_in_words([int(n) for n in row["layers"].split()])
             lines.append(
-                f"| {row['run']}, {row['layers']} | {edits:,} | {row['took']} | {scores} | "
+                f"| {row['editor']}, {where} | {edits:,} | {row['converged']} | {scores} | "
                 f"{told(row['fluency'], '.2f')} | {told(row['perplexity'], ',.1f')} | "
                 f"{told(row['weight_growth'], '.2f')} | {float(row['seconds']) / edits:.1f} |"
             )

@@ -47,13 +47,14 @@ def save_sequences(sequences: Sequence[EditSequence], folder: Path) -> list[Path
                 sequence.edit.save(stage / sequence.folder / EDIT)
         written = [
             write_whole(stage / "sequence.png", lambda path: plot_sequences(sequences, path)),
-            write_whole(stage / "sequence.csv", lambda path: _csv(sequences, path)),
+            write_whole(stage / "sequence.csv", lambda path: write_csv(sequences, path)),
             write_whole(stage / INDEX, lambda path: write_json(path, data)),
         ]
     return [folder / path.name for path in written]
 
 
-def _csv(sequences: Sequence[EditSequence], path: Path) -> None:
+def write_csv(sequences: Sequence[EditSequence], path: Path) -> None:
+    """Write a row per milestone: scores with standard errors, growth, what took, seconds."""
     names = list(dict.fromkeys(n for s in sequences for m in s.milestones for n in m.scores))
     columns = [c for name in names for c in (name, f"{name}_standard_error")]
     last = ["weight_growth", "largest_update", "converged", "seconds"]
