@@ -239,7 +239,7 @@ def test_stopped_nothing_is_written(cli, llama, facts, tmp_path, monkeypatch, op
 
     # at the last moment: some of the files lie ready
     monkeypatch.setattr("goldenlayers.metrics.evaluation_files._json", stop)
-    monkeypatch.setattr("goldenlayers.study.sequence_files._csv", stop)
+    monkeypatch.setattr("goldenlayers.study.sequence_files.write_csv", stop)
     more = QUICK if options else ["--no-fluency"]
     out = tmp_path / "out"
     result = cli("evaluate", "--model", llama, "--facts", facts, "--out", out, *options, *more)
