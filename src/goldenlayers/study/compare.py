@@ -24,20 +24,18 @@ from goldenlayers.locators.edits import EditSettings, made_of, means_of
 from goldenlayers.locators.find import choose_facts
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.registry import make_locator, settings_for
-from goldenlayers.models.causal import require_causal
 from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
-from goldenlayers.models.sites import choose_layers, find_sites
 from goldenlayers.progress import Progress, Say, quiet, silent
 from goldenlayers.study.chosen import ranks_windows, require_windows
 from goldenlayers.study.comparison import Comparison
 from goldenlayers.study.draws import draw, parts
+from goldenlayers.study.ground import ground_of
 from goldenlayers.study.judge import Judge
 from goldenlayers.study.judged import edit_seconds, floor_of, judged
 from goldenlayers.sweep.objective import LayerScores, ties
-from goldenlayers.sweep.run import fill, prepared, store_for
-from goldenlayers.sweep.windows import width_of
+from goldenlayers.sweep.run import fill, store_for
 from goldenlayers.versions import versions
 
 METHODS = (
@@ -115,25 +113,19 @@ def compare(
     everything = choose_facts(facts, "all", None)
     pool, tested = parts(everything, test)
     draws = draw(pool, proxy, repeats, seed)
-    all_sites = find_sites(model, site)
-    sites = choose_layers(all_sites, layers)
-    numbers = [s.layer for s in sites]
+    on = ground_of(
+        model, tokenizer, editing, layers=layers, site=site, seed=seed, say=say, progress=progress
+    )
+    sweep, sites, all_sites, numbers = on.sweep, on.sites, on.all_sites, on.numbers
+    width, depth = on.width, len(on.all_sites)
     with untouched(model):
-        require_causal(model)
-        sweep, kind = prepared(
-            model, tokenizer, sites, editing.editor, all_sites=all_sites,
-            templates=editing.templates, covariance=editing.covariance,
-            settings=editing.editor_settings, batch_tokens=editing.batch_tokens,
-            plain=editing.plain, seed=seed, say=say, progress=progress,
-        )  # fmt: skip
-        width, depth = width_of(sweep.editor), len(all_sites)
         if not all(ranks_windows(locator) for locator in locators.values()):
             require_windows(numbers, width, depth)
         wanted = [*tested]
         if "brute-force" in locators:
             wanted += list({f.id: f for chosen in draws for f in chosen}.values())
         sweep.check([*tested, *(f for chosen in draws for f in chosen)])
-        with store_for(store, kind, list(everything), resume) as kept:
+        with store_for(store, on.kind, list(everything), resume) as kept:
             try:
                 fill(sweep, wanted, numbers, kept, say=say, progress=progress)
                 scores = LayerScores.of(kept.outcomes, [f.id for f in tested], numbers)
