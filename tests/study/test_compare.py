@@ -186,7 +186,7 @@ def test_a_store_serves_again_and_is_refused_for_other_facts(tmp_path, whole):
 
 def test_it_is_written_shown_and_drawn(tmp_path, whole):
     written = whole.save(tmp_path / "out")
-    names = ["comparison.json", "layers.csv", "facts.csv", "comparison.png"]
+    names = ["comparison.json", "layers.csv", "facts.csv", "edits.csv", "comparison.png"]
     assert [p.name for p in written] == names
     with written[2].open(newline="") as file:
         table = list(csv.reader(file))
@@ -194,7 +194,16 @@ def test_it_is_written_shown_and_drawn(tmp_path, whole):
     assert [row[0] for row in table[1:]] == list(whole.test_facts)
     each = np.array([[float(v) for v in row[1:]] for row in table[1:]])
     assert each.mean(0) == pytest.approx(whole.test["score"], abs=1e-5)
+    with written[3].open(newline="") as file:
+        edits = list(csv.DictReader(file))
+    assert [(e["fact"], int(e["layer"])) for e in edits] == [
+        (fact, n) for fact in whole.test_facts for n in whole.layers
+    ]
+    for n, mean in zip(whole.layers, whole.test["rewrite"], strict=True):
+        mine = [float(e["rewrite"]) for e in edits if int(e["layer"]) == n]
+        assert np.mean(mine) == pytest.approx(mean)
     data = json.loads(written[0].read_text())
+    assert "edits" not in data
     assert data["format"] == FORMAT
     assert data["golden"] == whole.golden
     assert data["draws"] == [list(d) for d in whole.draws]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,36 @@ def read_text(name: str) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a model thinks of a text.
+
+    Attributes:
+        perplexity: exp of the mean negative log-likelihood of the tokens; infinity if the model's
+            numbers are not finite or their mean is too large.
+        next_tokens: The most likely next token at each position that has one.
+    """
+
+    perplexity: float
+    next_tokens: tuple[int, ...]
+
+    def agreement(self, other: Reading) -> float:
+        """Return the share of positions at which both readings have the same next token.
+
+        Raises:
+            SettingsError: If they are of different texts.
+        """
+        mine, theirs = self.next_tokens, other.next_tokens
+        if len(mine) != len(theirs):
+            raise SettingsError(
+                f"readings of {len(mine)} and of {len(theirs)} tokens; expected the same text"
+            )
+        return sum(a == b for a, b in zip(mine, theirs, strict=True)) / len(mine)
+
+
 @torch.no_grad()
-def perplexity(model: Any, tokenizer: Any, text: str) -> float:
-    """Return exp of the mean negative log-likelihood of a text's tokens.
+def read_with(model: Any, tokenizer: Any, text: str) -> Reading:
+    """Let a model read a text, each token predicted from those before it.
 
     The text is fed in windows of `WINDOW` tokens, or of the model's context where that is shorter.
     The first token of a window is not predicted; nothing is predicted twice.
@@ -52,9 +80,6 @@ def perplexity(model: Any, tokenizer: Any, text: str) -> float:
         model: A causal language model of transformers; returned as it came.
         tokenizer: Its tokenizer.
         text: The text.
-
-    Returns:
-        The perplexity; infinity if the model's numbers are not finite or their mean is too large.
 
     Raises:
         SettingsError: If the text has fewer than two tokens.
@@ -65,16 +90,22 @@ def perplexity(model: Any, tokenizer: Any, text: str) -> float:
     windows = [w for w in windows if len(w) > 1]
     if not windows:
         raise SettingsError(f"the text has {len(ids)} tokens; expected two or more")
-    total, count = 0.0, 0
+    total = 0.0
+    likeliest: list[int] = []
     with untouched(model):
         for window in windows:
             fed = torch.tensor([window], device=model.device)  # (1, T)
             logits = model(input_ids=fed, use_cache=False).logits[0, :-1]  # (T - 1, V)
             wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
             total += float(cross_entropy(wide, fed[0, 1:].to(wide.device), reduction="sum"))
-            count += len(window) - 1
+            likeliest += wide.argmax(-1).tolist()
     try:
-        found = math.exp(total / count)
+        found = math.exp(total / len(likeliest))
     except OverflowError:
-        return math.inf
-    return math.inf if math.isnan(found) else found
+        found = math.inf
+    return Reading(math.inf if math.isnan(found) else found, tuple(likeliest))
+
+
+def perplexity(model: Any, tokenizer: Any, text: str) -> float:
+    """Return a model's perplexity on a text; see `read_with`."""
+    return read_with(model, tokenizer, text).perplexity

@@ -180,6 +180,7 @@ def compare(
         draws=tuple(tuple(f.id for f in chosen) for chosen in draws),
         test_facts=tuple(f.id for f in tested),
         each=tuple(tuple(row) for row in judge.each.tolist()),
+        edits=tuple(outcomes[f.id, n] for f in tested for n in numbers),
         settings=asdict(editing)
         | {"proxy": proxy, "repeats": repeats, "test": len(tested), "pool": len(pool)}
         | {"editor_window": width}

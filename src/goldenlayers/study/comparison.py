@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from goldenlayers.study.judge import Regret
+from goldenlayers.sweep.outcome import LayerOutcome
 
 FORMAT = "golden-layers comparison"
 FORMAT_VERSION = 1
 JSON_NAME, CSV_NAME, PICTURE_NAME = "comparison.json", "layers.csv", "comparison.png"
-FACTS_NAME = "facts.csv"
+FACTS_NAME, EDITS_NAME = "facts.csv", "edits.csv"
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Comparison:
         draws: The identifiers of each draw's proxy facts.
         test_facts: Identifiers of the test facts.
         each: By test fact and layer, what the fact contributes to the score, whose mean it is.
+        edits: Every edit of a test fact, fact by fact, shallow layers first.
         settings: Every setting that had a say.
         model: Identity of the model.
         versions: Package versions.
@@ -115,24 +117,25 @@ class Comparison:
     draws: tuple[tuple[str, ...], ...]
     test_facts: tuple[str, ...]
     each: tuple[tuple[float, ...], ...] = ()
+    edits: tuple[LayerOutcome, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but `each`, ready for JSON."""
+        """Return everything but `each` and `edits`, ready for JSON."""
         from goldenlayers.results import strict
 
-        fields = asdict(self)
-        del fields["each"]  # a large table, in a file of its own
+        fields = asdict(replace(self, each=(), edits=()))
+        del fields["each"], fields["edits"]  # large tables, in files of their own
         data: dict[str, Any] = strict(
             {"format": FORMAT, "format_version": FORMAT_VERSION, **fields}
         )
         return data
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write comparison.json, layers.csv, facts.csv and comparison.png; all or none.
+        """Write comparison.json, layers.csv, facts.csv, edits.csv, comparison.png; all or none.
 
         Raises:
             ResultError: If the folder cannot be written, or holds something else of that name.

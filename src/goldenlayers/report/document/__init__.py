@@ -1,0 +1,1 @@
+"""Documents of figures and tables: drawn by matplotlib, as one HTML page, as markdown."""
