@@ -29,10 +29,10 @@ def facts_file(path, ids="f", subject=None):
         for f in FACTS
     ]
     records = [f.to_record() for f in facts]
-    if subject is not None:  # of one test fact
-        old = records[-1]["subject"]
-        records[-1] = {**records[-1], "subject": subject,
-                       "prompt": records[-1]["prompt"].replace(old, subject)}  # fmt: skip
+    if subject is not None:
+        for record in records:
+            record["prompt"] = record["prompt"].replace(record["subject"], subject)
+            record["subject"] = subject
     path.write_text("".join(f"{json.dumps(r)}\n" for r in records), encoding="utf-8")
     return path
 
