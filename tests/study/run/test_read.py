@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from goldenlayers.errors import SettingsError
 from goldenlayers.models import bundled
 from goldenlayers.study.run.read import read_study, settings_of
-from goldenlayers.study.run.settings import DataSpec, EditorSpec, ModelSpec, StudySettings, Timing
+from goldenlayers.study.run.settings import (
+    DataSpec,
+    EditorSpec,
+    ModelSpec,
+    Sensitivity,
+    StudySettings,
+    Timing,
+)
+
+ROOT = Path(__file__).parents[3]
 
 SMALL = {"models": ["bundled"], "data": ["bundled"]}
 
@@ -104,3 +116,17 @@ def test_a_file_that_is_none(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(SettingsError, match=message):
         read_study(path)
+
+
+def test_the_example_says_what_is_understood():
+    found = read_study(ROOT / "examples" / "study.yaml")
+    assert found.models[0].title == bundled.TITLE
+    assert [d.title for d in found.data][:2] == ["bundled", "ZsRE"]
+    assert all(d.optional for d in found.data[1:])
+
+
+def test_every_setting_is_in_the_documents():
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    kinds = (StudySettings, ModelSpec, DataSpec, EditorSpec, Sensitivity, Timing)
+    for name in {f.name for kind in kinds for f in fields(kind)}:
+        assert f"`{name}`" in page, name

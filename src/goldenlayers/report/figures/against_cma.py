@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from goldenlayers.report.document.parts import Item, Table, View
-from goldenlayers.report.document.plots import Axis, Bars, Role, Series
-from goldenlayers.report.figures.common import DATA, LGA, State, copied, note_of, states, title_of
+from goldenlayers.report.document.parts import Item, View
+from goldenlayers.report.document.plots import Role, Series
+from goldenlayers.report.figures.common import LGA, State, copied, score_bars, states, title_of
 from goldenlayers.study.run.stored import StoredStudy
 
 CMA = "cma"
@@ -41,17 +41,4 @@ def _view(study: StoredStudy, state: State) -> View:
             rows.append((cell.data, title_of(method), layers, value, error))
         role = roles.get(method, "muted")
         series.append(Series(title_of(method), tuple(x), tuple(y), tuple(errors), role=role))
-    return View(
-        state.choice,
-        Table(
-            (DATA, "chosen by", "layers", state.score, "standard error"),
-            tuple(rows),
-            {state.score: "percent", "standard error": "percent"},
-        ),
-        Bars(
-            tuple(series),
-            Axis(DATA),
-            Axis(f"{state.score} on the test facts", "percent", low=0.0, high=1.0),
-        ),
-        note_of(study, state.cells),
-    )
+    return score_bars(study, state, "chosen by", rows, series)

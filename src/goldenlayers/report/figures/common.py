@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from goldenlayers.report.document.parts import Table, View
+from goldenlayers.report.document.plots import Axis, Bars, Series
 from goldenlayers.report.plot import TITLES
 from goldenlayers.study.run.stored import Compared, StoredStudy
 from goldenlayers.sweep.run import duration
 
 MODEL, DATA, EDITOR, SCORE = "model", "data set", "editor", "score"
 LGA = "lga"
+Row = tuple[str, str, str, float, float | None]
 
 
 @dataclass(frozen=True)
@@ -68,3 +71,31 @@ def command_of(study: StoredStudy) -> str:
     """Return the command that made the study, as a sentence."""
     command = str(study.index.get("command") or "")
     return f"Made by: {command}" if command else ""
+
+
+def score_bars(
+    study: StoredStudy, state: State, way: str, rows: Sequence[Row], series: Sequence[Series]
+) -> View:
+    """Return a view of a score by data set, in bars.
+
+    Args:
+        study: The study.
+        state: Which model, editor and score.
+        way: Title of the column that tells the bars of a data set apart.
+        rows: Data set, bar, layers, score and its standard error.
+        series: The bars.
+    """
+    return View(
+        state.choice,
+        Table(
+            (DATA, way, "layers", state.score, "standard error"),
+            tuple(rows),
+            {state.score: "percent", "standard error": "percent"},
+        ),
+        Bars(
+            tuple(series),
+            Axis(DATA),
+            Axis(f"{state.score} on the test facts", "percent", low=0.0, high=1.0),
+        ),
+        note_of(study, state.cells),
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from goldenlayers.report.document.parts import Item, Table, View
-from goldenlayers.report.document.plots import Axis, Bars, Role, Series
-from goldenlayers.report.figures.common import DATA, LGA, State, note_of, states
+from goldenlayers.report.document.parts import Item, View
+from goldenlayers.report.document.plots import Role, Series
+from goldenlayers.report.figures.common import LGA, State, score_bars, states
 from goldenlayers.study.run.stored import Compared, StoredStudy
 
 BRUTE = "brute-force"
@@ -40,26 +40,13 @@ def _view(study: StoredStudy, state: State) -> View:
             if found is None:
                 continue
             value, error, layers = found
-            rows.append((cell.data, name, layers, value, error, len(cell.scores.facts)))
+            rows.append((cell.data, name, layers, value, error))
             x.append(cell.data)
             y.append(value)
             errors.append(error)
         if x:
             series.append(Series(name, tuple(x), tuple(y), tuple(errors), role=role))
-    return View(
-        state.choice,
-        Table(
-            (DATA, "layer", "layers", state.score, "standard error", "test facts"),
-            tuple(rows),
-            {state.score: "percent", "standard error": "percent"},
-        ),
-        Bars(
-            tuple(series),
-            Axis(DATA),
-            Axis(f"{state.score} on the test facts", "percent", low=0.0, high=1.0),
-        ),
-        note_of(study, state.cells),
-    )
+    return score_bars(study, state, "layer", rows, series)
 
 
 def _value(cell: Compared, name: str, score: str) -> tuple[float, float | None, str] | None:

@@ -20,7 +20,7 @@ from goldenlayers.study.run.settings import DataSpec, EditorSpec
 from goldenlayers.sweep.run import fill, store_for
 
 # by what a step costs more than the one that was measured; rough, and only for the plan
-MLP_SCOPE, HEAT_MAP, PLAIN_LOOP, ALONE = 2.5, 8.0, 4.0, 5.0
+MLP_SCOPE, HEAT_MAP, PLAIN_LOOP, ALONE = 1.3, 8.0, 4.0, 5.0
 RACED = 0.6  # share of the edits of a full sweep that a race needs at most, mostly
 
 
@@ -68,7 +68,8 @@ class Pace:
         layers = at.loaded.model.config.num_hidden_layers
         total = 0.0
         for length in what["tokens"]:
-            longer = max(1.0, length / self.tokens[name])
+            # less than in proportion: a prompt's own tokens are computed once
+            longer = max(1.0, length / self.tokens[name]) ** 0.5
             traced = (self.lga[name] + self.cma[name]) * sum(what["proxy"])
             swept = one * (layers * what["edited"] + PLAIN_LOOP * what["plain_layers"])
             total += longer * (traced + swept)
@@ -121,7 +122,7 @@ def measured(at: AtWork, data: Sequence[DataSpec], editors: Sequence[EditorSpec]
         facts = at.facts[one.title]
         at.progress("measuring the pace", done, steps)
         pool, tested = parts(choose_facts(facts, "all", None), at.study.test_of(one))
-        some = list(pool[:2])
+        some = list(pool[:8])
         if not done:
             _seconds(at, LGA(), some[:1])  # the first run of a model is slow
         prompts = encode_prompts(tokenizer, [f.prompt for f in pool])
