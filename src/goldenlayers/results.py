@@ -72,13 +72,63 @@ def require_own(file: Path, format: str) -> None:
         ours = isinstance(data, dict) and data.get("format") == format
     except OSError as error:
         raise ResultError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except ValueError:
+    except (ValueError, RecursionError):
         ours = False
     if not ours:
         raise ResultError(
             f"{file}: exists, and golden-layers did not write it as its {format!r}; "
             "choose another folder"
         )
+
+
+# What may come of reading a file that is JSON, but not as golden-layers wrote it.
+DAMAGE = (
+    KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, ZeroDivisionError,
+    RecursionError,
+)  # fmt: skip
+LONGEST_NAME = 200  # characters of a file's name
+TOLD = 300  # characters of what a damaged file says that a message repeats
+
+
+def read_json(file: Path, missing: str) -> Any:
+    """Read a JSON file that somebody else may have written.
+
+    Args:
+        file: The file.
+        missing: What is said where it is not there, after "no such file; ".
+
+    Raises:
+        ResultError: If it cannot be read.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResultError(f"{file}: no such file; {missing}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultError(f"{file}: not readable as JSON: {shown(error)}") from error
+
+
+def damaged(file: Path, error: Exception) -> ResultError:
+    """Return the error for a file that something else came of: one of `DAMAGE`."""
+    return ResultError(f"{file}: damaged: {type(error).__name__} {shown(error)}")
+
+
+def shown(error: object) -> str:
+    """Return what an error says, in one line that is not too long."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= TOLD else f"{text[:TOLD]}…"
+
+
+def beside(file: Path, name: Any) -> Path:
+    """Return the file of that name beside another: a result's index must not point elsewhere.
+
+    Raises:
+        ValueError: If it is no name of a file.
+    """
+    last = Path(str(name)).name
+    if not last or len(last) > LONGEST_NAME:
+        raise ValueError(f"{shown(repr(name))} is no name of a file")
+    return file.parent / last
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -151,7 +151,9 @@ def test_what_is_no_comparison(folders, tmp_path, changes, message):
 def test_other_refusals(folders, tmp_path):
     with pytest.raises(SettingsError, match="1 comparisons; expected two or more"):
         transfer({"one": folders["one"]})
-    with pytest.raises(ResultError, match="cannot be read"):
+    with pytest.raises(
+        ResultError, match="no such file; expected a folder of golden-layers compare"
+    ):
         transfer({"one": folders["one"], "no": tmp_path / "no"})
     path = folders["two"] / "comparison.json"
     data = json.loads(path.read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, LayerScore, Skipped
-from goldenlayers.results import write_json
+from goldenlayers.results import DAMAGE, beside, damaged, read_json, shown, write_json
 
 FORMAT = "golden-layers ranking"
 FORMAT_VERSION = 1
@@ -80,14 +79,7 @@ def load(path: str | Path) -> LayerRanking:
     """Read a ranking; see `LayerRanking.load`."""
     path = Path(path)
     file = path / JSON_NAME if path.is_dir() else path
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ResultError(
-            f"{file}: no such file; expected the folder that `golden-layers find` wrote"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{file}: not readable as JSON: {error}") from error
+    data = read_json(file, "expected the folder that `golden-layers find` wrote")
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ResultError(
             f"{file}: not a ranking; expected the ranking.json of `golden-layers find`"
@@ -103,8 +95,7 @@ def load(path: str | Path) -> LayerRanking:
             FactAnswer(**{**a, "old_ids": tuple(a["old_ids"]) if a["old_ids"] else None})
             for a in data["answers"]
         )
-        # only the name counts: a ranking from somebody else must not point outside its folder
-        table = file.parent / Path(data["files"]["fact_scores"]).name
+        table = beside(file, data["files"]["fact_scores"])
         return LayerRanking(
             method=data["method"],
             golden=data["golden"],
@@ -125,8 +116,8 @@ def load(path: str | Path) -> LayerRanking:
             versions=data["versions"],
             seconds=data["seconds"],
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ResultError(f"{file}: damaged: {type(error).__name__} {error}") from error
+    except DAMAGE as error:
+        raise damaged(file, error) from error
 
 
 def _json(ranking: LayerRanking, path: Path) -> None:
@@ -152,9 +143,10 @@ def _read_csv(
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = list(csv.reader(file))
     except (OSError, ValueError, csv.Error) as error:
-        raise ResultError(f"{path}: the per-fact scores cannot be read: {error}") from error
+        raise ResultError(f"{path}: the per-fact scores cannot be read: {shown(error)}") from error
     expected = [(a.id, str(s.layer)) for a in answers for s in layers]
-    if [tuple(row[:2]) for row in rows] != expected or header[:2] != ["fact", "layer"]:
+    whole = all(len(row) == len(header) for row in rows)
+    if not whole or [tuple(row[:2]) for row in rows] != expected or header[:2] != ["fact", "layer"]:
         raise ResultError(
             f"{path}: does not belong to the ranking beside it (facts or layers differ)"
         )

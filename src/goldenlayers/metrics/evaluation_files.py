@@ -14,7 +14,7 @@ from goldenlayers.files import write_whole
 from goldenlayers.metrics.evaluation import Evaluation, FactScores
 from goldenlayers.metrics.questions import SkippedProbe
 from goldenlayers.metrics.scores import OF_A_FACT, OF_SUBTYPES, split_name
-from goldenlayers.results import write_json
+from goldenlayers.results import DAMAGE, beside, damaged, read_json, shown, write_json
 
 FORMAT = "golden-layers evaluation"
 FORMAT_VERSION = 2
@@ -60,14 +60,7 @@ def load(path: str | Path) -> Evaluation:
     """Read an evaluation; see `Evaluation.load`."""
     path = Path(path)
     file = path / JSON_NAME if path.is_dir() else path
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ResultError(
-            f"{file}: no such file; expected the folder that `golden-layers evaluate` wrote"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{file}: not readable as JSON: {error}") from error
+    data = read_json(file, "expected the folder that `golden-layers evaluate` wrote")
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ResultError(
             f"{file}: not an evaluation; expected the evaluation.json of `golden-layers evaluate`"
@@ -79,22 +72,21 @@ def load(path: str | Path) -> Evaluation:
             f"{file}: format version {version}; this golden-layers reads {FORMAT_VERSION}{told}"
         )
     try:
-        # only the names count: a result from somebody else must not point outside its folder
-        names = {key: Path(data["files"][key]).name for key in ("scores", "outputs")}
+        scores, outputs = (beside(file, data["files"][key]) for key in ("scores", "outputs"))
         evaluation = Evaluation(
-            facts=_read_csv(file.parent / names["scores"]),
-            outputs=_read_outputs(file.parent / names["outputs"]),
+            facts=_read_csv(scores),
+            outputs=_read_outputs(outputs),
             skipped=tuple(SkippedProbe(**s) for s in data["skipped"]),
             settings=data["settings"],
             versions=data["versions"],
             seconds=data["seconds"],
         )
         same = evaluation.summary() == data["summary"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ResultError(f"{file}: damaged: {type(error).__name__} {error}") from error
+    except DAMAGE as error:
+        raise damaged(file, error) from error
     if not same:
         raise ResultError(
-            f"{file.parent / names['scores']}: does not belong to the evaluation.json beside it "
+            f"{scores}: does not belong to the evaluation.json beside it "
             "(its scores give another summary)"
         )
     return evaluation
@@ -128,7 +120,7 @@ def _read_csv(path: Path) -> tuple[FactScores, ...]:
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = list(csv.reader(file))
     except (OSError, ValueError, csv.Error) as error:
-        raise ResultError(f"{path}: the scores by fact cannot be read: {error}") from error
+        raise ResultError(f"{path}: the scores by fact cannot be read: {shown(error)}") from error
     further = header[len(COLUMNS) :]
     kinds = further[: len(further) // 2]
     expected = [*COLUMNS, *kinds, *(BEFORE + name for name in kinds)]
@@ -161,8 +153,8 @@ def _read_outputs(path: Path) -> tuple[dict[str, Any], ...]:
         # not splitlines(): it would also split at the line separators of Unicode inside a text
         lines = path.read_text(encoding="utf-8").split("\n")
         out = tuple(json.loads(line) for line in lines if line)
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path}: the raw outputs cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: the raw outputs cannot be read: {shown(error)}") from error
     if not all(isinstance(record, dict) for record in out):
         raise ResultError(f"{path}: expected one JSON object a line")
     return out

@@ -19,7 +19,15 @@ import numpy as np
 
 from goldenlayers.errors import ResultError, SettingsError
 from goldenlayers.locators.fences import Floats
-from goldenlayers.results import put_together, require_own, strict, write_json
+from goldenlayers.results import (
+    DAMAGE,
+    put_together,
+    read_json,
+    require_own,
+    shown,
+    strict,
+    write_json,
+)
 from goldenlayers.study import comparison
 
 FORMAT, FORMAT_VERSION = "golden-layers transfer", 1
@@ -194,12 +202,7 @@ def load(name: str, folder: Path) -> Judged:
         ResultError: If it is missing, damaged or something else.
     """
     path = folder / comparison.JSON_NAME if folder.is_dir() else folder
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultError(
-            f"{path}: cannot be read: {error}; expected a folder of compare"
-        ) from None
+    data = read_json(path, "expected a folder of golden-layers compare")
     try:
         if data["format"] != comparison.FORMAT:
             raise ValueError(f"its format is {data['format']!r}")
@@ -216,8 +219,10 @@ def load(name: str, folder: Path) -> Judged:
         }
         n = len(data["test_facts"])
         golden, objective, model = int(data["golden"]), str(data["made_of"]), dict(data["model"])
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ResultError(f"{path}: no comparison as golden-layers writes it: {error}") from None
+    except DAMAGE as error:
+        raise ResultError(
+            f"{path}: no comparison as golden-layers writes it: {shown(error)}"
+        ) from None
     each = _each(path.parent / comparison.FACTS_NAME, n, len(layers))
     return Judged(name, layers, scores, each, chosen, golden, objective, n, model)
 
@@ -230,7 +235,7 @@ def _each(path: Path, n: int, n_layers: int) -> Floats | None:
             rows = list(csv.reader(file))[1:]
         each = np.array([[float(v) for v in row[1:]] for row in rows])
     except (OSError, ValueError, csv.Error) as error:
-        raise ResultError(f"{path}: cannot be read: {error}") from None
+        raise ResultError(f"{path}: cannot be read: {shown(error)}") from None
     if each.shape != (n, n_layers) or not np.isfinite(each).all():
         raise ResultError(
             f"{path}: {each.shape} numbers; expected {n} test facts at {n_layers} layers"

@@ -16,6 +16,7 @@ from goldenlayers.editors.edit import Edit
 from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
 from goldenlayers.metrics.evaluation import Evaluation
+from goldenlayers.results import DAMAGE, beside, shown
 from goldenlayers.study.milestone import Milestone
 
 UNFINISHED = "unfinished"
@@ -55,9 +56,10 @@ class Unfinished:
             told = state["identity"]
             if told == self._identity:
                 self._read(folder, state)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, *DAMAGE) as error:
             raise ResultError(
-                f"{folder}: cannot be read as a sequence of edits: {error}; remove it to start anew"
+                f"{folder}: cannot be read as a sequence of edits: {shown(error)}; remove it to "
+                "start anew"
             ) from error
         if told != self._identity:
             raise ResultError(
@@ -70,7 +72,7 @@ class Unfinished:
             evaluation = Evaluation.load(folder / _outputs(kept["edits"]))
             self.milestones.append(Milestone(**kept, evaluation=evaluation))
         if state["edit"] is not None:
-            self.edit = Edit.load(folder / state["edit"])
+            self.edit = Edit.load(beside(folder / STATE, state["edit"]))
 
     def keep(self, milestones: Sequence[Milestone], edit: Edit | None) -> None:
         """Put down the milestones reached so far, the last of them new, and the edits of it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from goldenlayers.report.document.parts import Document, Item, Section
 from goldenlayers.report.figures.against_cma import against_cma
 from goldenlayers.report.figures.card import card
@@ -16,8 +18,22 @@ from goldenlayers.report.figures.tables import elsewhere, scores
 from goldenlayers.report.figures.times import times
 from goldenlayers.report.figures.traces import traces
 from goldenlayers.report.figures.wins import wins
-from goldenlayers.study.run.stored import Compared, StoredStudy
+from goldenlayers.results import DAMAGE, damaged
+from goldenlayers.study.run.stored import Compared, StoredStudy, load_study
 from goldenlayers.sweep.run import duration
+
+
+def read_document(folder: Path) -> Document:
+    """Return the report of a study's folder, which somebody else may have written.
+
+    Raises:
+        ResultError: If it holds no study, or a part of it is missing or damaged.
+    """
+    study = load_study(folder)
+    try:
+        return document_of(study)
+    except DAMAGE as error:
+        raise damaged(folder, error) from error
 
 
 def document_of(study: StoredStudy) -> Document:

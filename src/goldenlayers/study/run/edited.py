@@ -19,6 +19,7 @@ from goldenlayers.metrics.lm_eval import ask_tasks
 from goldenlayers.metrics.perplexity import Reading, read_text, read_with
 from goldenlayers.models.sites import find_sites
 from goldenlayers.report.before_after import look
+from goldenlayers.results import DAMAGE, shown
 from goldenlayers.study.comparison import EDITS_NAME, JSON_NAME
 from goldenlayers.study.comparison_files import read_edits
 from goldenlayers.study.draws import parts
@@ -76,8 +77,10 @@ def _chosen(at: AtWork, piece: Piece) -> tuple[str, int, dict[str, float]]:
         method = next((m for m in methods if m["method"] == "lga"), methods[0])
         layers = Counter(int(c["layer"]) for c in method["choices"])
         edits = read_edits(place / EDITS_NAME)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise ResultError(f"{place}: cannot be read: {error}; remove it to make it anew") from None
+    except (OSError, *DAMAGE) as error:
+        raise ResultError(
+            f"{place}: cannot be read: {shown(error)}; remove it to make it anew"
+        ) from None
     layer = min(layers, key=lambda n: (-layers[n], n))
     at_layer = {e.fact: _mean(e.scores) for e in edits if e.layer == layer}
     return str(method["method"]), layer, at_layer

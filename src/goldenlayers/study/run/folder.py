@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
-from goldenlayers.results import require_own, strict, write_json
+from goldenlayers.results import DAMAGE, require_own, strict, write_json
 
 FORMAT, FORMAT_VERSION = "golden-layers study", 1
 PIECE_FORMAT = "golden-layers piece of a study"
@@ -65,7 +65,7 @@ class RunFolder:
             found = json.loads((self.path / place / PIECE).read_text(encoding="utf-8"))
             if found["format"] == PIECE_FORMAT and found["key"] == key:
                 return float(found["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, *DAMAGE):
             pass  # not there, or cut short: it is done anew
         return None
 

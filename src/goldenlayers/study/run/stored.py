@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from goldenlayers.errors import ResultError
 from goldenlayers.locators.fences import Floats
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.metrics.scores import MEAN_OF
+from goldenlayers.results import DAMAGE, damaged, read_json
 from goldenlayers.study import comparison
 from goldenlayers.study.comparison_files import read_edits
 from goldenlayers.study.judge import Judge
@@ -198,7 +198,7 @@ def load_study(path: str | Path) -> StoredStudy:
         ResultError: If it holds no study, or a part of it is missing or damaged.
     """
     path = Path(path)
-    index = _json(path / INDEX)
+    index = _read_json(path / INDEX)
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise ResultError(f"{path}: holds no study; expected a folder of golden-layers study")
     if index.get("format_version") != FORMAT_VERSION:
@@ -208,11 +208,8 @@ def load_study(path: str | Path) -> StoredStudy:
         )
     try:
         return _read(path, index)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ResultError(
-            f"{path}: damaged: {type(error).__name__} {error}; run the study again to make what is "
-            "missing"
-        ) from error
+    except (OSError, *DAMAGE) as error:
+        raise damaged(path, error) from error
 
 
 def _read(path: Path, index: Mapping[str, Any]) -> StoredStudy:
@@ -234,14 +231,14 @@ def _read(path: Path, index: Mapping[str, Any]) -> StoredStudy:
         elif kind == TRACE:
             traces[model, data] = LayerRanking.load(place)
         elif kind == EDITS:
-            edits[model, data, editor] = _json(place / edited.NAME)
+            edits[model, data, editor] = _read_json(place / edited.NAME)
         elif kind == TIME:
-            times[model] = _json(place / timed.NAME)
+            times[model] = _read_json(place / timed.NAME)
     return StoredStudy(path, index, tuple(comparisons), rankings, traces, edits, times)
 
 
 def _compared(place: Path, piece: Mapping[str, Any]) -> Compared:
-    told = _json(place / comparison.JSON_NAME)
+    told = _read_json(place / comparison.JSON_NAME)
     if told["format_version"] != comparison.FORMAT_VERSION:
         raise ValueError(f"{place}: a comparison of format version {told['format_version']!r}")
     made = read_edits(place / comparison.EDITS_NAME)
@@ -263,10 +260,5 @@ def _compared(place: Path, piece: Mapping[str, Any]) -> Compared:
     )
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultError(
-            f"{path}: cannot be read: {error}; expected what golden-layers study wrote"
-        ) from None
+def _read_json(path: Path) -> Any:
+    return read_json(path, "expected what golden-layers study wrote")
