@@ -150,3 +150,27 @@ def test_confirmation_cells_stay_closed(tools, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         tools["collect"].main()
     assert "opened once" in capsys.readouterr().err
+
+
+def test_a_thin_sweep_of_everything_is_brute_force_smoothed():
+    sparse = tool("research/sparse.py")
+    rng = np.random.default_rng(0)
+    curve = np.sin(np.linspace(0, 3, 30))
+    each = curve + rng.normal(size=(12, 1))
+    assert sparse.thin(each, 1, rng) == int(curve.argmax())
+    assert np.corrcoef(sparse.filled(each, 3.0), each.mean(0))[0, 1] > 0.99
+    seen = np.full_like(each, np.nan)
+    for i in range(12):
+        seen[i, i % 3 :: 3] = each[i, i % 3 :: 3]
+    # levels of the facts are taken out, so that a third is nearly as good
+    assert np.corrcoef(sparse.filled(seen, 3.0), curve)[0, 1] > 0.98
+
+
+def test_thin_sweeps_lose_less_the_more_is_edited():
+    sparse = tool("research/sparse.py")
+    rng = np.random.default_rng(1)
+    curve = -np.abs(np.arange(20) - 7) / 40
+    each = curve + rng.normal(scale=0.3, size=(60, 1)) + rng.normal(scale=0.1, size=(60, 20))
+    lost = [sparse.excess(each, k, sparse.thin, 20, 60, 5, 0)[0] for k in (20, 5, 1)]
+    assert lost[0] > lost[1] >= lost[2] - 0.01
+    assert sparse.excess(each, 1, sparse.fewer, 20, 20, 5, 0)[0] == 0
