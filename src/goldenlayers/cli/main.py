@@ -23,7 +23,9 @@ from goldenlayers.cli import (
     facts,
     find,
     inspect,
+    report,
     revert,
+    study,
     transfer,
 )
 from goldenlayers.cli.console import err, paragraphs
@@ -65,6 +67,8 @@ for name, command in (
     ("facts", facts.command),
     ("compare", compare.command),
     ("transfer", transfer.command),
+    ("study", study.command),
+    ("report", report.command),
     ("edit", edit.command),
     ("evaluate", evaluate.command),
     ("easyedit", easyedit.command),

@@ -9,14 +9,17 @@ from __future__ import annotations
 import html
 import json
 import re
+import textwrap
 from typing import Any
 
 from goldenlayers.report.printable import printable
 
-# Control characters, halves of a surrogate pair (no file can hold them) and what turns the direction
-# of all that follows. Joiners stay: Persian, Hindi and emoji need them.
+# Control characters, halves of a surrogate pair (no file can hold them) and what turns the
+# direction of all that follows. Joiners stay: Persian, Hindi and emoji need them.
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff]")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>$@:/-])")
+_MARKDOWN = re.compile(
+    r"[\\`*_{}\[\]()#!|~$]|^[-+](?=[\s+-]|$)|^=(?==|$)|^:|(?<=\w):(?=//)|(?<=www)\."
+)
 
 
 def spelt(text: str) -> str:
@@ -34,6 +37,12 @@ def for_plotly(text: str) -> str:
     return html.escape(printable(text), quote=False)
 
 
+def over_plotly(text: str, most: int = 120) -> str:
+    """Return text for what plotly shows over a mark: escaped, in lines that are not too long."""
+    lines = textwrap.wrap(printable(shortened(text, most)), 48) or [""]
+    return "<br>".join(for_plotly(line) for line in lines)
+
+
 def for_matplotlib(text: str) -> str:
     """Return text that takes part in no formula."""
     return printable(text).replace("$", r"\$")
@@ -44,10 +53,9 @@ def for_markdown(text: str) -> str:
 
     What markdown could take for markup is escaped; what HTML could, is an entity.
     """
-    line = " ".join(spelt(text).split())
-    marked = _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", html.escape(line, quote=False))
-    # the entities that html.escape made hold nothing that is escaped again
-    return marked
+    line = html.escape(" ".join(spelt(text).split()), quote=False)
+    marked = _MARKDOWN.sub(lambda found: f"\\{found[0]}", line)
+    return re.sub(r"^(\d+)\.(?=\s|$)", r"\1\.", marked)  # no item of a list
 
 
 def for_script(value: Any) -> str:
