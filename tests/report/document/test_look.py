@@ -10,7 +10,7 @@ import pytest
 
 from goldenlayers.report.document.labels import place
 from goldenlayers.report.document.look import DARK, LOOKS, PAPER, SCALE, drawn, written
-from goldenlayers.report.document.places import across, extremes, places, reach, unseen
+from goldenlayers.report.document.places import across, extremes, log_ticks, places, reach, unseen
 from goldenlayers.report.document.plots import Axis, Role, Series
 from goldenlayers.report.plot import GOLD
 
@@ -74,12 +74,26 @@ def test_places_are_numbers_or_names():
     layers = Series("a", (0, 2, 4), (1.0, None, 2.0))
     x = places([layers], Axis("layer"))
     assert (x.names, x.whole, x.least, x.span) == ((), True, 2.0, (0.0, 4.0))
-    assert x.ticks(5) == (0, 1, 2, 3, 4)
-    assert x.ticks(3) == (0, 2, 4)
+    assert x.ticks(5) == (0, 2, 4)
+    many = places([Series("a", tuple(range(30)), (1,) * 30)], Axis("layer"))
+    assert many.ticks(33) == tuple(range(30))
+    assert many.ticks(9) == (0, 5, 10, 15, 20, 25)
+    assert places([Series("a", (0.5, 2), (1, 1))], Axis("share")).ticks(9) is None
     named = places([layers, Series("b", ("x", "0"), (1, 2))], Axis("what"))
     assert named.names == ("0", "2", "4", "x")
     assert named.at("x") == 3.0
     assert named.at(2) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found"),
+    [
+        (1.8, 4.4, (2, 3, 4)), (0.9, 10, (1, 2, 5, 10)), (0.8, 250, (1, 3, 10, 30, 100)),
+        (0.001, 2000, (0.001, 0.1, 10, 1000)), (3.1, 3.9, (3.18, 3.5, 3.82)),
+    ],
+)  # fmt: skip
+def test_a_logarithmic_axis_has_numbers_over_a_short_way_too(low, high, found):
+    assert log_ticks(low, high) == pytest.approx(found)
 
 
 def test_nothing_and_one_point_have_axes_too():

@@ -13,7 +13,7 @@ from goldenlayers.models.content import content_hash
 from goldenlayers.study.compare import compare
 from goldenlayers.study.comparison import JSON_NAME
 from goldenlayers.study.run import run as module
-from goldenlayers.study.run.folder import INDEX, PIECE, RunFolder, slug
+from goldenlayers.study.run.folder import INDEX, PIECE, RunFolder, folder_name
 from goldenlayers.study.run.pieces import COMPARE, EDITS, RANK, TIME, TRACE
 from goldenlayers.study.run.settings import DataSpec
 from goldenlayers.study.run.stored import load_study
@@ -241,8 +241,8 @@ def test_a_piece_that_is_cut_short_is_named(made, tmp_path):
 
 
 def test_names_become_folders():
-    assert slug("r-rome") == "r-rome"
+    assert folder_name("r-rome") == "r-rome"
     names = ["A/B", "a-b", "A B", "../..", "", "Ä" * 300, "con", "x" * 300, "x" * 301, ".", "a\0b"]
-    made = [slug(n) for n in names]
+    made = [folder_name(n) for n in names]
     assert len(set(made)) == len(names)
     assert all(m and "/" not in m and not m.startswith(".") and len(m) < 60 for m in made)

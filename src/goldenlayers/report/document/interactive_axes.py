@@ -81,13 +81,12 @@ def _wrapped(name: str) -> list[str]:
 def upwards(y: Axis, values: Sequence[Number], bars: bool) -> dict[str, Any]:
     """Return the axis upwards, for values."""
     between = reach(values, y, bars and not y.log)
-    # a picture is not high enough for longer lines
     more = _ticks(log_ticks(*between), y) if y.log else {"tickmode": "auto"}
     return (
         _axis(y)
         | more
         | {
-            "title": _title(y, 44),
+            "title": _title(y, 44),  # what the height has room for
             "range": ends(between, y.log),
             "gridcolor": GRID,
             "zeroline": bars and not y.log,

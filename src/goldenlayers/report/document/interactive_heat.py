@@ -113,7 +113,7 @@ def _panel(
         "anchor": on["yaxis"], "range": [-0.5, max(n, 1) - 0.5], "showticklabels": last,
         "tickvals": list(range(0, n, step)),
         "ticktext": [for_plotly(shortened(c, 24)) for c in heat.columns[::step]],
-        "title": {"text": for_plotly(heat.x) if last else "",
+        "title": {"text": for_plotly(heat.x) if last else "", "standoff": 8,
                   "font": {"size": 12.5}},
     } | ({"matches": "x"} if i else {})  # fmt: skip
     narrow = layout.setdefault("meta", {}).setdefault("narrow", {})

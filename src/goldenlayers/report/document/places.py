@@ -63,6 +63,9 @@ def log_ticks(low: float, high: float, most: int = 9) -> tuple[float, ...]:
     for within in ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,)):
         found = [m * 10.0**e for e in range(first, last + 1) for m in within]
         found = [v for v in found if low <= v <= high]
+        if len(found) < 2 and len(within) == 9:  # a way too short for round numbers
+            inner = (float(f"{low + (high - low) * share:.3g}") for share in (0.1, 0.5, 0.9))
+            return tuple(sorted({v for v in inner if low <= v <= high}))
         if len(found) <= min(most, 6):
             return tuple(found)
     step = -(-len(found) // min(most, 8))

@@ -14,7 +14,7 @@ from goldenlayers.facts.fact_set import FactSet
 from goldenlayers.locators.edits import EditSettings
 from goldenlayers.models.load import LoadedModel
 from goldenlayers.progress import Progress, Say, quiet, silent
-from goldenlayers.study.run.folder import RunFolder, slug
+from goldenlayers.study.run.folder import RunFolder, folder_name
 from goldenlayers.study.run.pieces import Piece
 from goldenlayers.study.run.settings import DataSpec, EditorSpec, StudySettings
 
@@ -75,8 +75,10 @@ class AtWork:
                 "seed": self.study.seed,
             }
         )
-        names = map(slug, (self.loaded_title, data.title))
-        return self.run.path.joinpath(SWEEPS, *names, f"{slug(editor.title)}-{told[:8]}.sqlite")
+        names = map(folder_name, (self.loaded_title, data.title))
+        return self.run.path.joinpath(
+            SWEEPS, *names, f"{folder_name(editor.title)}-{told[:8]}.sqlite"
+        )
 
     @property
     def loaded_title(self) -> str:

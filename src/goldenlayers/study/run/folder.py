@@ -96,7 +96,7 @@ class RunFolder:
             raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
-def slug(name: str) -> str:
+def folder_name(name: str) -> str:
     """Return a name as every file system takes it; different names stay different."""
     kept = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")[:LONGEST]
     if kept and kept == name:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goldenlayers.study.run.folder import slug
+from goldenlayers.study.run.folder import folder_name
 from goldenlayers.study.run.settings import (
     DataSpec,
     EditorSpec,
@@ -45,7 +45,7 @@ class Piece:
     def place(self) -> Path:
         """Its folder, within the study's."""
         names = [self.model.title, *(s.title for s in (self.data, self.editor) if s is not None)]
-        return Path(self.kind, *map(slug, names), self.variant)
+        return Path(self.kind, *map(folder_name, names), self.variant)
 
     @property
     def title(self) -> str:
