@@ -83,6 +83,25 @@ def test_a_thousand_facts_are_told_as_they_are():
     assert [line for line in lines if line not in page] == []
 
 
+def test_the_layers_of_the_editors_are_told_as_they_are():
+    run = tool("editors/run.py")
+    folder = DOCS / "results" / "editors"
+    rows = json.loads((folder / run.KEPT).read_text(encoding="utf-8"))
+    page = (DOCS / "editing.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in run.table(rows) if line not in page] == []
+    for editor in dict.fromkeys(row["editor"] for row in rows):
+        few = editor in run.TRAINED
+        with (folder / f"{editor}-facts.csv").open(encoding="utf-8", newline="") as file:
+            header, *each = csv.reader(file)
+        assert len(header) - 1 == (10 if few else 30), editor
+        assert len(each) == (run.FEW_FACTS if few else run.FACTS), editor
+        # each fact's scores by layer lead to the layer that the table says is the best
+        means = [sum(float(row[1 + j]) for row in each) for j in range(len(header) - 1)]
+        best = header[1 + means.index(max(means))]
+        told = next(r for r in rows if (r["editor"], r["method"]) == (editor, "best"))
+        assert str(told["layers"]).split()[-1] == best, editor
+
+
 def test_the_study_of_the_data_sets_is_told_as_it_is():
     collect = tool("data_sets/collect.py")
     results = DOCS / "results" / "data-sets"
