@@ -89,7 +89,9 @@ def test_places_are_numbers_or_names():
     ("low", "high", "found"),
     [
         (1.8, 4.4, (2, 3, 4)), (0.9, 10, (1, 2, 5, 10)), (0.8, 250, (1, 3, 10, 30, 100)),
-        (0.001, 2000, (0.001, 0.1, 10, 1000)), (3.1, 3.9, (3.18, 3.5, 3.82)),
+        
+        (0.001, 2000, tuple(10.0**e for e in range(-3, 4))),
+        (1e-9, 1e9, tuple(10.0**e for e in range(-9, 10, 3))), (3.1, 3.9, (3.18, 3.5, 3.82)),
     ],
 )  # fmt: skip
 def test_a_logarithmic_axis_has_numbers_over_a_short_way_too(low, high, found):

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.report.document.pages import SCORE, see, see_all, until
+from tests.report.document.pages import HEAT, SCORE, see, see_all, until
 from tests.report.document.samples import MODELS
 
 pytestmark = pytest.mark.browser
@@ -52,6 +52,29 @@ def test_marks_of_a_narrow_figure_do_not_meet(open_page):
     )
     assert len(legends) == 6
     assert all(top >= bottom for top, bottom in legends)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_title_of_a_heat_map_meets_neither_cells_nor_names(open_page, width):
+    page = open_page(width=width)
+    see(page, HEAT)
+    for model in MODELS:
+        page.locator(f"{HEAT} select").select_option(label=model)
+        title, names, cells = page.evaluate(
+            """item => {
+              const plot = document.querySelector(item + " .plot");
+              const box = e => e.getBoundingClientRect();
+              const title = [...plot.querySelectorAll(".annotation-text")]
+                .find(e => e.textContent === "layer");
+              return [box(title).top,
+                Math.max(...[...plot.querySelectorAll("[class*=xaxislayer] text")]
+                  .map(e => box(e).bottom)),
+                Math.max(...[...plot.querySelectorAll(".nsewdrag")].map(e => box(e).bottom))];
+            }""",
+            HEAT,
+        )
+        assert title >= names - 3  # a text's box has some air beneath
+        assert names > cells
 
 
 def test_the_dark_page_has_other_colours_in_its_figures_too(open_page):

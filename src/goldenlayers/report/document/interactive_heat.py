@@ -11,7 +11,7 @@ from goldenlayers.report.document.plots import Heat, Number
 from goldenlayers.report.document.text import for_plotly, over_plotly, shortened
 from goldenlayers.report.plot import GOLD, INK
 
-_TOP, _BOTTOM, _BETWEEN = 112, 84, 40  # pixels: the scale above, the columns and legend beneath
+_TOP, _BOTTOM, _BETWEEN = 112, 66, 40  # pixels: the scale above, the columns and legend beneath
 
 
 def heat_figure(heat: Heat) -> dict[str, Any]:
@@ -22,9 +22,9 @@ def heat_figure(heat: Heat) -> dict[str, Any]:
     inner = max(inner, 120)
     low, high = limits(heat)
     layout = frame() | {
-        "height": inner + _TOP + _BOTTOM,
+        "height": inner + _TOP + _BOTTOM + _depth(heat),
         "plot_bgcolor": EMPTY,
-        "margin": {"l": 8, "r": 12, "t": _TOP, "b": _BOTTOM},
+        "margin": {"l": 8, "r": 12, "t": _TOP, "b": _BOTTOM + _depth(heat)},
         "coloraxis": {
             "cmin": low,
             "cmax": high,
@@ -53,8 +53,13 @@ def heat_figure(heat: Heat) -> dict[str, Any]:
         _panel(heat, part, i, i == len(parts) - 1, domain, data, layout)
         top -= share + gap
     data += _legend(heat)
-    # measured from the axes: one that is measured from the figure's edge moves the axes' titles
-    layout["legend"] |= {"yref": "paper", "y": -52 / inner, "yanchor": "top"}
+    # the legend and the title are measured from the axes: plotly puts an axis' own into the cells
+    layout["legend"] |= {"yref": "paper", "y": -(36 + _depth(heat)) / inner, "yanchor": "top"}
+    layout["annotations"].append(
+        {"text": for_plotly(shortened(heat.x, 60)), "showarrow": False, "xref": "paper", "x": 0.5,
+         "yref": "paper", "y": 0, "yanchor": "top", "yshift": -_depth(heat),
+         "font": {"size": 12.5, "color": INK}}
+    )  # fmt: skip
     layout["showlegend"] = any(trace.get("showlegend") for trace in data)
     return {"data": data, "layout": layout}
 
@@ -113,13 +118,13 @@ def _panel(
         "anchor": on["yaxis"], "range": [-0.5, max(n, 1) - 0.5], "showticklabels": last,
         "tickvals": list(range(0, n, step)),
         "ticktext": [for_plotly(shortened(c, 24)) for c in heat.columns[::step]],
-        "title": {"text": for_plotly(heat.x) if last else "", "standoff": 8,
-                  "font": {"size": 12.5}},
+        "tickangle": -45 if _turned(heat) else 0,
     } | ({"matches": "x"} if i else {})  # fmt: skip
+    fewer = 2 * step if n > 8 else step
     narrow = layout.setdefault("meta", {}).setdefault("narrow", {})
     narrow[f"xaxis{number}"] = {
-        "tickvals": list(range(0, n, 2 * step)),
-        "ticktext": [for_plotly(shortened(c, 12)) for c in heat.columns[:: 2 * step]],
+        "tickvals": list(range(0, n, fewer)),
+        "ticktext": [for_plotly(shortened(c, 12)) for c in heat.columns[::fewer]],
     }
     layout[f"yaxis{number}"] = tick | {
         "anchor": on["xaxis"], "domain": domain, "range": [max(rows, 1) - 0.5, -0.5],
@@ -133,6 +138,18 @@ def _panel(
              "xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": domain[1],
              "yanchor": "bottom", "yshift": 4, "font": {"size": 12.5, "color": INK}}
         )  # fmt: skip
+
+
+def _turned(heat: Heat) -> bool:
+    return max((len(name) for name in heat.columns), default=0) > 4
+
+
+def _depth(heat: Heat) -> int:
+    """Return how many pixels the names of the columns take beneath the cells."""
+    if not _turned(heat):
+        return 20
+    longest = max(len(shortened(name, 24)) for name in heat.columns)
+    return round(16 + 4.8 * longest)
 
 
 def _short(value: Number, heat: Heat) -> float | None:
