@@ -31,9 +31,10 @@ def plan_table(model: ModelSpec, planned: Sequence[Planned]) -> Table:
         planned: Its pieces.
     """
     table = Table(title=f"the study of {escape(model.title)}", title_justify="left")
-    for name, side in (("work", "left"), ("facts", "left"), ("pieces", "right"),
-                       ("done", "right"), ("to do, about", "right")):  # fmt: skip
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    table.add_column("work")
+    table.add_column("facts")
+    for name in ("pieces", "done", "to do, about"):
+        table.add_column(name, justify="right")
     groups: dict[tuple[str, str], list[Planned]] = {}
     for one in planned:
         data = one.piece.data.title if one.piece.data is not None else ""

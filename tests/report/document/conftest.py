@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from goldenlayers.report.document.html import to_html
 from tests.report.document import samples
@@ -22,11 +23,7 @@ def browser():
     wanted = os.environ.get("GL_BROWSER") == "1"
     if CHROMIUM is None:
         (pytest.fail if wanted else pytest.skip)("there is no chromium")
-    if wanted:
-        import playwright.sync_api as api
-    else:
-        api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield running
         running.close()

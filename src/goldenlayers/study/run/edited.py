@@ -26,6 +26,7 @@ from goldenlayers.study.draws import parts
 from goldenlayers.study.run.at_work import AtWork
 from goldenlayers.study.run.pieces import COMPARE, Piece, comparison_variant
 from goldenlayers.sweep.attempt import Attempts, Unchecked
+from goldenlayers.sweep.objective import LayerScores
 from goldenlayers.sweep.windows import width_of, windows_of
 
 NAME = "edits.json"
@@ -82,14 +83,14 @@ def _chosen(at: AtWork, piece: Piece) -> tuple[str, int, dict[str, float]]:
             f"{place}: cannot be read: {shown(error)}; remove it to make it anew"
         ) from None
     layer = min(layers, key=lambda n: (-layers[n], n))
-    at_layer = {e.fact: _mean(e.scores) for e in edits if e.layer == layer}
-    return str(method["method"]), layer, at_layer
-
-
-def _mean(scores: Mapping[str, float | None]) -> float:
-    there = [v for n in ("rewrite", "rephrase", "locality", "portability")
-             if (v := scores.get(n)) is not None]  # fmt: skip
-    return sum(there) / len(there)
+    outcomes = {(e.fact, e.layer): e for e in edits if e.layer == layer}
+    scores = LayerScores.of(outcomes, [fact for fact, _ in outcomes], [layer])
+    each = scores.of_each_fact(at.study.objective)[:, 0].tolist()
+    return (
+        str(method["method"]),
+        layer,
+        {fact: v for fact, v in zip(scores.facts, each, strict=True) if math.isfinite(v)},
+    )
 
 
 def _attempts(at: AtWork, piece: Piece, layer: int) -> Attempts:

@@ -143,6 +143,7 @@ def _rankings(study: StudySettings, model: ModelSpec, data: DataSpec) -> Iterato
 def _edits(study: StudySettings, data: DataSpec, editor: EditorSpec) -> dict[str, Any]:
     return {
         **_common(study),
+        "objective": study.objective,
         "stories": study.stories,
         "side_effects": study.side_effects,
         "text": study.text,
