@@ -10,6 +10,7 @@ import torch
 from goldenlayers.errors import FactError
 from goldenlayers.models.sites import find_sites
 from goldenlayers.sweep import run as run_module
+from goldenlayers.sweep.pieces import pieces_of
 from goldenlayers.sweep.run import duration, fill, prepared, store_for
 from tests import tiny
 from tests.sweep.test_engine import FACTS, VALUE
@@ -59,6 +60,26 @@ def test_only_what_is_missing_is_computed():
         assert fill(sweep, MANY, LAYERS, store) == 36
         assert fill(sweep, MANY, LAYERS, store) == 0
         assert len(store.outcomes) == 48
+
+
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_what_is_left_is_parted_as_it_would_have_been_anyway(done):
+    sweep, identity = make()
+    with store_for(None, identity, MANY, False) as whole:
+        pieces = pieces_of(sweep, MANY, LAYERS, whole.outcomes)
+        assert sum(p.share for p in pieces) == pytest.approx(1)
+        assert sum(p.edits for p in pieces) == 48
+        fill(sweep, MANY, LAYERS, whole)
+    with store_for(None, identity, MANY, False) as stopped:
+        for piece in pieces[:done]:
+            stopped.add(sweep.run(piece.facts, piece.layers))
+        assert pieces_of(sweep, MANY, LAYERS, stopped.outcomes) == pieces[done:]
+        assert fill(sweep, MANY, LAYERS, stopped) == sum(p.edits for p in pieces[done:])
+    numbers = [
+        {at: dataclasses.replace(o, seconds=0.0) for at, o in s.outcomes.items()}
+        for s in (whole, stopped)
+    ]
+    assert numbers[0] == numbers[1]  # to the last bit
 
 
 def test_a_fact_that_cannot_be_edited_ends_it_before_anything_is():

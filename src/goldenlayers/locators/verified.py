@@ -73,13 +73,16 @@ class Verified(EditSettings):
         facts = [request.facts[i] for i in order]
         ids = [f.id for f in facts]
         with self.opened(request) as (sweep, store):
+            raced = 0  # facts; on these, all the layers still in were edited already
 
             def make(n: int, racing: Sequence[int]) -> None:
+                nonlocal raced
                 fill(
-                    sweep, facts[:n], [numbers[j] for j in racing], store,
+                    sweep, facts[raced:n], [numbers[j] for j in racing], store,
                     say=request.say, progress=request.progress,
                     stage=f"race of {len(racing)} layers on {n} facts",
                 )  # fmt: skip
+                raced = n
 
             def contributions(n: int, racing: Sequence[int]) -> Floats:
                 chosen = [numbers[j] for j in racing]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import EditSite
 from goldenlayers.progress import Progress, Say, quiet, silent
 from goldenlayers.sweep.engine import Sweep
+from goldenlayers.sweep.pieces import pieces_of
 from goldenlayers.sweep.store import Store
 from goldenlayers.sweep.windows import require_window, width_of, windows_of
 
@@ -144,34 +144,25 @@ def fill(
     """
     wanted = list(facts)
     sweep.check(wanted)
-    lacking: dict[tuple[int, ...], list[Fact]] = defaultdict(list)
-    for fact in wanted:
-        missing = tuple(n for n in layers if (fact.id, n) not in store.outcomes)
-        if missing:
-            lacking[missing].append(fact)
+    pieces = pieces_of(sweep, wanted, layers, store.outcomes)
     total = len(wanted) * len(layers)
     stage = stage or f"edits, {len(wanted)} facts × {len(layers)} layers"
-    left = sum(len(missing) * len(group) for missing, group in lacking.items())
-    computed, told = 0, False
-    for missing, group in lacking.items():
-        for block in sweep.blocks(group, len(missing)):
-            progress(stage, total - left + computed, total)
-            start = time.perf_counter()
-            store.add(sweep.run(block.facts, missing))
-            edits = len(block.facts) * len(missing)
-            computed += edits
-            progress(stage, total - left + computed, total)
-            if not told:
-                told = True
-                took = time.perf_counter() - start
-                # of this group by the length of its facts, of the others by their number
-                ahead = len(group) * len(missing)
-                rest = took / block.share * (1 + (left - ahead) / ahead) - took
-                if rest > WORTH_TELLING:
-                    say(
-                        f"{left} edits ({len(wanted)} facts, {len(layers)} layers): about "
-                        f"{duration(rest)} more, by the first fact ({took:.1f} s)"
-                    )
+    left = sum(piece.edits for piece in pieces)
+    computed = 0
+    start = time.perf_counter()
+    progress(stage, total - left, total)
+    for piece in pieces:
+        store.add(sweep.run(piece.facts, piece.layers))
+        if not computed:
+            took = time.perf_counter() - start
+            rest = took / piece.share * sum(p.share for p in pieces) - took
+            if rest > WORTH_TELLING:
+                say(
+                    f"{left} edits ({len(wanted)} facts, {len(layers)} layers): about "
+                    f"{duration(rest)} more, by the first fact ({took:.1f} s)"
+                )
+        computed += piece.edits
+        progress(stage, total - left + computed, total)
     return computed
 
 
