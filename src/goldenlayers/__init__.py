@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from goldenlayers._version import __version__
 
 if TYPE_CHECKING:
+    from goldenlayers.cluster.settings import Cluster
     from goldenlayers.covariance.compute import key_covariance
     from goldenlayers.covariance.covariances import Covariances
     from goldenlayers.editors.edit import Edit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from goldenlayers.editors.run import edit
     from goldenlayers.editors.templates import Templates, make_templates
     from goldenlayers.errors import (
+        ClusterError,
         EditError,
         FactError,
         GoldenLayersError,
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
     from goldenlayers.study.transfer import transfer
 
 _WHERE = {
+    "Cluster": "goldenlayers.cluster.settings",
+    "ClusterError": "goldenlayers.errors",
     "key_covariance": "goldenlayers.covariance.compute",
     "Covariances": "goldenlayers.covariance.covariances",
     "Edit": "goldenlayers.editors.edit",
@@ -120,6 +124,8 @@ __all__ = [
     "AttributionPatching",
     "Baseline",
     "BruteForce",
+    "Cluster",
+    "ClusterError",
     "Comparison",
     "Covariances",
     "Edit",

@@ -35,5 +35,9 @@ class ResultError(GoldenLayersError):
     """A result file is missing, damaged, or of another format."""
 
 
+class ClusterError(GoldenLayersError):
+    """A cluster cannot do the work: no worker starts, or a piece of it kills every worker."""
+
+
 class EditError(GoldenLayersError):
     """An edit cannot be made, applied or taken off."""

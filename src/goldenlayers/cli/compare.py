@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goldenlayers.cli import choosing, console, editing, loading, method_options, options
+from goldenlayers.cli import choosing, clusters, console, editing, loading, method_options, options
 
 HOW = "What is compared"
 
@@ -95,6 +95,10 @@ def command(
     quantize: options.Quantize = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
+    cluster: clusters.Address = None,
+    workers: clusters.Workers = None,
+    gpus_per_worker: clusters.GPUs = 0,
+    cpus_per_worker: clusters.CPUs = 1,
     out: Annotated[
         Path, typer.Option(help="Folder for the result.", rich_help_panel=options.RESULT)
     ] = Path("golden-layers-comparison"),
@@ -145,6 +149,7 @@ def command(
         "window": window, "draws": draws, "noise": noise, "traced": traced,
     }  # fmt: skip
     known = {setting for name in names for setting in own_settings(name)}
+    on = clusters.cluster_of(ctx)
     chosen = choosing.read(ctx)
     loaded = loading.load_of(ctx, layers or "all")
     chosen = choosing.known(ctx, chosen, loaded)
@@ -152,8 +157,9 @@ def command(
         found = compare(
             loaded.model, loaded.tokenizer, chosen, names,
             proxy=proxy, repeats=repeats, test=test, layers=layers, site=site, seed=seed,
-            store=out / STORE, resume=resume, identity=loaded.identity, say=console.say,
-            progress=progress, objective=objective, editor=editor, templates=templates,
+            store=out / STORE, resume=resume, identity=loaded.identity, cluster=on,
+            say=console.say, progress=progress, objective=objective, editor=editor,
+            templates=templates,
             covariance=covariance, plain=plain,
             editor_settings=own,
             **{k: v for k, v in of_methods.items() if k in known and v is not None},

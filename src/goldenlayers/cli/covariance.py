@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from goldenlayers.cli import console, loading, options
+from goldenlayers.cli import clusters, console, loading, options
 from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def command(
+    ctx: typer.Context,
     model: options.Model = "bundled",
     layers: Annotated[
         str | None,
@@ -113,6 +114,10 @@ def command(
     dtype: options.Dtype = "auto",
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
+    cluster: clusters.Address = None,
+    workers: clusters.Workers = None,
+    gpus_per_worker: clusters.GPUs = 0,
+    cpus_per_worker: clusters.CPUs = 1,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -142,6 +147,7 @@ def command(
       golden-layers covariance --model gpt2-xl --text wikipedia.txt --tokens 100000
     """
     bound = _bytes(max_memory)
+    on = clusters.cluster_of(ctx)
     if not 0 <= ridge < float("inf"):
         raise SettingsError(f"--ridge {ridge}: expected a number of 0 or more")
     if free is not None and not 0 < free < float("inf"):
@@ -180,6 +186,7 @@ def command(
                 max_memory=bound,
                 cache=cache,
                 resume=resume,
+                cluster=on,
                 say=console.say,
                 progress=progress,
                 before=before,

@@ -10,7 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from goldenlayers.cli import choosing, console, loading, method_options, of_method, options
+from goldenlayers.cli import (
+    choosing,
+    clusters,
+    console,
+    loading,
+    method_options,
+    of_method,
+    options,
+)
 from goldenlayers.errors import SettingsError
 
 HOW = "How the layer is chosen"
@@ -131,6 +139,10 @@ def command(
     quantize: options.Quantize = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
+    cluster: clusters.Address = None,
+    workers: clusters.Workers = None,
+    gpus_per_worker: clusters.GPUs = 0,
+    cpus_per_worker: clusters.CPUs = 1,
     out: Annotated[
         Path, typer.Option(help="Folder for the result files.", rich_help_panel=options.RESULT)
     ] = Path("golden-layers-out"),
@@ -178,6 +190,7 @@ def command(
     chosen_settings = of_method.settings_of(ctx, method, converted)
     store = out / STORE if "editor_settings" in chosen_settings else None
     make_locator(method, **chosen_settings)  # a wrong setting must not wait for the model to load
+    on = clusters.cluster_of(ctx)
     chosen = choosing.read(ctx)
     split = choosing.used_split(split)
     if not known_by:
@@ -199,6 +212,7 @@ def command(
             identity=loaded.identity,
             store=store,
             resume=resume,
+            cluster=on,
             say=console.say,
             progress=progress,
             **chosen_settings,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldenlayers.cli import console, options
+from goldenlayers.cli import clusters, console, options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def command(
+    ctx: typer.Context,
     settings: Annotated[
         Path, typer.Argument(metavar="STUDY.yaml", help="What is studied; see below.")
     ],
@@ -30,6 +31,10 @@ def command(
             rich_help_panel=options.HOW,
         ),
     ] = False,
+    cluster: clusters.Address = None,
+    workers: clusters.Workers = None,
+    gpus_per_worker: clusters.GPUs = 0,
+    cpus_per_worker: clusters.CPUs = 1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -78,6 +83,7 @@ def command(
         from goldenlayers.study.run.run import run_study
 
     study = read_study(settings)
+    on = clusters.cluster_of(ctx)
     out = out if out is not None else Path(settings.stem)
     options.check_out(out)
 
@@ -87,7 +93,7 @@ def command(
     with console.StageProgress() as progress:
         folder = run_study(
             study, out, plan_only=plan, command=shlex.join(["golden-layers", *sys.argv[1:]]),
-            show=show, say=console.say, progress=progress,
+            show=show, cluster=on, say=console.say, progress=progress,
         )  # fmt: skip
     if plan:
         console.say("nothing was run but what the pace is measured by; without --plan it is done")

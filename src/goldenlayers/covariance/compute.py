@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import torch
 
+from goldenlayers.cluster.engine import Engine, Here
+from goldenlayers.cluster.settings import Cluster, engine_of
 from goldenlayers.covariance.checkpoint import SAVE_SECONDS, Checkpoint
 from goldenlayers.covariance.covariances import Covariances
 from goldenlayers.covariance.estimate import Estimate, groups_that_fit
@@ -52,6 +54,7 @@ def key_covariance(
     cache: Path | str | Literal[False] | None = None,
     resume: bool = True,
     save_seconds: float = SAVE_SECONDS,
+    cluster: Cluster | Engine | None = None,
     say: Say = lambda line: None,
     progress: Progress = silent,
     before: Callable[[Estimate], None] = lambda estimate: None,
@@ -82,6 +85,8 @@ def key_covariance(
         resume: Go on from the partial sums of an interrupted call, bit for bit as if it had not
             been interrupted.
         save_seconds: Least seconds between two savings of partial sums.
+        cluster: Workers that add up parts of the text; None for this process, whose sums differ in
+            the last bits.
         say: Called with a line when something is worth knowing.
         progress: Called with stage, tokens (or documents) done and their total.
         before: Called with the estimate of time and memory before the computation starts, if there
@@ -140,9 +145,12 @@ def key_covariance(
             estimate = job.estimate(passes)
             say(str(estimate))
             before(estimate)
-            for number, group in enumerate(passes):
-                part = Checkpoint(folder, job.pass_key(group), say, save_seconds)
-                held |= job.run(group, part, resume, f"{number + 1}/{len(passes)}")
+            with engine_of(cluster, model, tokenizer, say) as engine:
+                if not isinstance(engine, Here):
+                    job = replace(job, engine=engine)
+                for number, group in enumerate(passes):
+                    part = Checkpoint(folder, job.pass_key(group), say, save_seconds)
+                    held |= job.run(group, part, resume, f"{number + 1}/{len(passes)}")
         computed = tuple(s.layer for s in missing)
         result = replace(
             result,

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from goldenlayers.cluster.engine import Engine
 from goldenlayers.covariance.checkpoint import Checkpoint
 from goldenlayers.covariance.estimate import (
     Estimate,
@@ -19,6 +20,7 @@ from goldenlayers.covariance.estimate import (
     trial_seconds,
 )
 from goldenlayers.covariance.moment import KeyMoment
+from goldenlayers.covariance.parted import PARTS, SumKeys, add_parts
 from goldenlayers.covariance.sampled import ModelText
 from goldenlayers.covariance.source import TextRequest
 from goldenlayers.covariance.store import make_folder, save_moment
@@ -46,6 +48,7 @@ class Job:
         batch_tokens: Tokens in a forward pass, padding counted.
         say: Called with a line when something is worth knowing.
         progress: Called with stage, tokens done and tokens in all.
+        engine: Workers that add up parts of the text; None for this process.
     """
 
     request: TextRequest
@@ -55,6 +58,7 @@ class Job:
     batch_tokens: int
     say: Say
     progress: Progress
+    engine: Engine | None = None
 
     def estimate(self, passes: Sequence[Sequence[EditSite]]) -> Estimate:
         """Measure one window, and see that memory and disk suffice before any is used."""
@@ -94,7 +98,8 @@ class Job:
 
     def pass_key(self, group: Sequence[EditSite]) -> Any:
         """Return everything that decides a pass's partial sums to the last bit."""
-        return [[self.keys[site.layer] for site in group], self.batch_tokens]
+        own = [[self.keys[site.layer] for site in group], self.batch_tokens]
+        return own if self.engine is None else [*own, PARTS]
 
     def run(
         self, group: Sequence[EditSite], part: Checkpoint, resume: bool, number: str
@@ -109,13 +114,24 @@ class Job:
         resumed = moments.tokens
         stage = "keys" if number == "1/1" else f"keys, pass {number}"
         windows = capped(self.source.windows(request), request.tokens)
-        for index, batch in enumerate(batches(windows, self.batch_tokens)):
-            if index < done:
-                continue
-            require_vocabulary(request.model, batch)
-            moments.add(batch)
+
+        def added(batches: int) -> None:
             self.progress(stage, moments.tokens, request.tokens)
-            part.save_when_due(moments, index + 1)
+            part.save_when_due(moments, batches)
+
+        if self.engine is not None:
+            text = list(batches(windows, self.batch_tokens))
+            for batch in text:
+                require_vocabulary(request.model, batch)
+            task = SumKeys(tuple(group), self.dtype)
+            add_parts(moments, task, text, done, self.engine, added)
+        else:
+            for index, batch in enumerate(batches(windows, self.batch_tokens)):
+                if index < done:
+                    continue
+                require_vocabulary(request.model, batch)
+                moments.add(batch)
+                added(index + 1)
         if not moments.tokens:
             raise SettingsError("the text has no tokens; expected running text")
         if moments.tokens < request.tokens:

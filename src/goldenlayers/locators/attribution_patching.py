@@ -7,20 +7,43 @@ its distance from the corrupted one, along the gradient of the answer's probabil
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from goldenlayers.locators.base import Request
-from goldenlayers.locators.known import known_facts
+from goldenlayers.locators.known import KnownFact, known_facts
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.traced import (
+    Noise,
     TraceSettings,
+    all_traced,
     kinds_of,
     measured_of,
     noise_of,
     restorations,
     traced_ranking,
 )
-from goldenlayers.passes.attribution import attribute
-from goldenlayers.passes.restoring import find_restorable
+from goldenlayers.passes.attribution import Attribution, attribute
+from goldenlayers.passes.restoring import Restorable, Restoration, find_restorable
+
+
+@dataclass(frozen=True)
+class AttributeFact:
+    """The task of one fact; see `goldenlayers.cluster.engine.Task`.
+
+    Attributes:
+        noise: The noise of the run.
+        places: What can be put back.
+    """
+
+    noise: Noise
+    places: Restorable
+
+    def __call__(
+        self, model: Any, tokenizer: Any, item: tuple[KnownFact, list[Restoration]]
+    ) -> Attribution:
+        """Approximate the effects of a fact's restorations."""
+        fact, wanted = item
+        return attribute(model, fact.row, self.noise.of(fact), wanted, self.places)
 
 
 @dataclass(frozen=True)
@@ -37,13 +60,10 @@ class AttributionPatching(TraceSettings):
         places = find_restorable(request.model, request.all_sites, kinds_of(self.kind), self.window)
         known, skipped = known_facts(request, self.traced)
         noise = noise_of(request, known, self.draws, self.noise)
-        measured, tokens = [], 0
-        for done, fact in enumerate(known, 1):
-            wanted = restorations(fact, self.kind, request.sites)
-            found = attribute(request.model, fact.row, noise.of(fact), wanted, places)
-            measured.append(measured_of(found.clean, found.corrupted, found.effects, self.kind))
-            tokens += found.tokens
-            request.progress("tracing", done, len(known))
+        pieces = [(fact, restorations(fact, self.kind, request.sites)) for fact in known]
+        found = all_traced(request, AttributeFact(noise, places), pieces)
+        measured = [measured_of(f.clean, f.corrupted, f.effects, self.kind) for f in found]
+        tokens = sum(f.tokens for f in found)
         return traced_ranking(
             "attribution-patching",
             request,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from goldenlayers.cluster.engine import Engine, Here
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.models.sites import EditSite
@@ -34,6 +35,7 @@ class Request:
         resume: Go on with what the file holds.
         cache: Keep the model's own old answers on disk, and take those that are there.
         opened: A sweep over the same sites and an open store, used instead of such a file.
+        engine: Who does what can be parted by facts; None for this process.
     """
 
     model: Any
@@ -48,6 +50,12 @@ class Request:
     resume: bool = False
     cache: bool = False
     opened: tuple[Sweep, Store] | None = None
+    engine: Engine | None = None
+
+    @property
+    def at_work(self) -> Engine:
+        """Who does the work."""
+        return self.engine or Here(self.model, self.tokenizer)
 
 
 class Locator(Protocol):

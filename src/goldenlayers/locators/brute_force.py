@@ -47,7 +47,10 @@ class BruteForce(EditSettings):
         stopped = False
         with self.opened(request) as (sweep, store):
             try:
-                fill(sweep, facts, layers, store, say=request.say, progress=request.progress)
+                fill(
+                    sweep, facts, layers, store,
+                    say=request.say, progress=request.progress, engine=request.engine,
+                )  # fmt: skip
             except KeyboardInterrupt:
                 stopped = True
                 made, whole = len(store.outcomes), len(facts) * len(layers)

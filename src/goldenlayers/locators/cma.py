@@ -10,6 +10,7 @@ By default the outputs of the MLP in a window of ten layers are put back, as ROM
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +21,45 @@ from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.traced import (
     Noise,
     TraceSettings,
+    all_traced,
     kinds_of,
     measured_of,
     noise_of,
     restorations,
     traced_ranking,
 )
+from goldenlayers.models.sites import EditSite
 from goldenlayers.passes.restoring import Restorable, Restoration, find_restorable
 from goldenlayers.passes.tracing import GROWING, Trace, trace
+
+
+@dataclass(frozen=True)
+class TraceFact:
+    """The task of one fact; see `goldenlayers.cluster.engine.Task`.
+
+    Attributes:
+        sites: Edit sites of every layer of the model.
+        noise: The noise of the run.
+        places: What can be put back.
+        batch_tokens: Bound on the tokens in one batch.
+        plain: Whether the whole model is run for each layer.
+    """
+
+    sites: Sequence[EditSite]
+    noise: Noise
+    places: Restorable
+    batch_tokens: int
+    plain: bool
+
+    def __call__(
+        self, model: Any, tokenizer: Any, item: tuple[KnownFact, list[Restoration]]
+    ) -> Trace:
+        """Trace a fact with each of its restorations."""
+        fact, wanted = item
+        return trace(
+            model, self.sites, fact.row, self.noise.of(fact), wanted, self.places,
+            max_tokens=self.batch_tokens, plain=self.plain,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,20 +97,17 @@ class CMA(TraceSettings):
         places = find_restorable(request.model, request.all_sites, kinds_of(self.kind), self.window)
         known, skipped = known_facts(request, self.traced)
         noise = noise_of(request, known, self.draws, self.noise)
-        traces, measured = [], []
-        for done, fact in enumerate(known, 1):
-            wanted = restorations(fact, self.kind, request.sites)
-            found = self._trace(request, fact, noise, wanted, places)
-            measured.append(measured_of(found.clean, found.corrupted, found.effects, self.kind))
-            traces.append(found)
-            request.progress("tracing", done, len(known))
+        traced = TraceFact(request.all_sites, noise, places, self.batch_tokens, self.plain)
+        pieces = [(fact, restorations(fact, self.kind, request.sites)) for fact in known]
+        traces = all_traced(request, traced, pieces)
+        measured = [measured_of(t.clean, t.corrupted, t.effects, self.kind) for t in traces]
         notes = [
             f"computed by the {how}" for how in sorted({t.computed for t in traces} - {GROWING})
         ]
         heat_map = None
         if self.heat_map is not None:
             asked = [k for k in known if k.pair.fact.id == self.heat_map]
-            heat_map = self._heat_map(request, asked[0], noise, places) if asked else None
+            heat_map = self._heat_map(request, asked[0], traced) if asked else None
             if not asked:
                 reason = next(s.reason for s in skipped if s.id == self.heat_map)
                 notes.append(f"no heat map of fact {self.heat_map}: {reason}")
@@ -105,29 +134,14 @@ class CMA(TraceSettings):
             },
         )
 
-    def _trace(
-        self,
-        request: Request,
-        fact: KnownFact,
-        noise: Noise,
-        wanted: list[Restoration],
-        places: Restorable,
-    ) -> Trace:
-        return trace(
-            request.model, request.all_sites, fact.row, noise.of(fact), wanted, places,
-            max_tokens=self.batch_tokens, plain=self.plain,
-        )  # fmt: skip
-
-    def _heat_map(
-        self, request: Request, fact: KnownFact, noise: Noise, places: Restorable
-    ) -> dict[str, Any]:
+    def _heat_map(self, request: Request, fact: KnownFact, traced: TraceFact) -> dict[str, Any]:
         row, layers = fact.row, [site.layer for site in request.sites]
         wanted = [
             Restoration(self.kind, layer, position)
             for position in range(len(row.ids))
             for layer in layers
         ]
-        found = self._trace(request, fact, noise, wanted, places)
+        found = traced(request.model, request.tokenizer, (fact, wanted))
         effect = found.effects.mean(axis=1).reshape(len(row.ids), len(layers))
         return {
             "fact": fact.pair.fact.id,

@@ -83,6 +83,7 @@ class EditSettings:
             all_sites=request.all_sites, templates=self.templates, covariance=self.covariance,
             settings=self.editor_settings, batch_tokens=self.batch_tokens, plain=self.plain,
             seed=request.seed, say=request.say, progress=request.progress,
+            engine=request.engine,
         )  # fmt: skip
         sweep.check(request.facts)
         with store_for(request.store, identity, request.facts, request.resume) as store:

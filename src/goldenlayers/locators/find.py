@@ -9,6 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from goldenlayers.cluster.engine import Engine
+from goldenlayers.cluster.settings import Cluster, engine_of
 from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.facts.fact_set import FactSet
@@ -39,6 +41,7 @@ def find(
     store: str | Path | None = None,
     resume: bool = False,
     cache: bool = True,
+    cluster: Cluster | Engine | None = None,
     say: Say = quiet,
     progress: Progress = silent,
     **settings: Any,
@@ -67,6 +70,7 @@ def find(
             other facts or other settings.
         cache: Keep the old answers that the model writes itself in golden-layers' cache folder, by
             the content of model and prompt, and take those that are there.
+        cluster: Workers that do the work; None for this process. The choice is the same.
         say: Called with a line when something is worth knowing, such as how long it will take.
         progress: Called with stage, items done and their total.
         **settings: Settings of the locator; for "lga" see `goldenlayers.LGA`, for "brute-force"
@@ -82,6 +86,7 @@ def find(
         ModelError: If the model is not causal, or the tokenizer is not its own.
         LocatorError: If no layer can be chosen.
         ResultError: If the store cannot be used.
+        ClusterError: If the cluster cannot do the work.
 
     Example:
         >>> ranking = goldenlayers.find(model, tokenizer, goldenlayers.bundled_facts())
@@ -96,12 +101,13 @@ def find(
     sites = choose_layers(all_sites, layers)
     with untouched(model):
         require_causal(model)
-        ranking = locator.rank(
-            Request(
-                model, tokenizer, chosen, sites, all_sites, seed, progress, say,
-                None if store is None else Path(store), resume, cache,
-            )
-        )  # fmt: skip
+        with engine_of(cluster, model, tokenizer, say) as engine:
+            ranking = locator.rank(
+                Request(
+                    model, tokenizer, chosen, sites, all_sites, seed, progress, say,
+                    None if store is None else Path(store), resume, cache, engine=engine,
+                )
+            )  # fmt: skip
     return replace(
         ranking,
         settings=asdict(locator)

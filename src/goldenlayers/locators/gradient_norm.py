@@ -8,22 +8,46 @@ entries, as SaLEM has it. It asks how much a layer would move, not whether the o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from goldenlayers.errors import LocatorError, SettingsError
 from goldenlayers.locators.base import Request
-from goldenlayers.locators.fences import Fences
+from goldenlayers.locators.fences import Bools, Fences, Floats
 from goldenlayers.locators.ranked import golden_of, ranked
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, Skipped
 from goldenlayers.locators.stability import selection_stability
 from goldenlayers.models.sites import context_length
-from goldenlayers.models.text import encode_pairs, require_vocabulary
-from goldenlayers.passes.batches import row_batches
+from goldenlayers.models.text import Row, encode_pairs, require_vocabulary
+from goldenlayers.passes.batches import one_batch, row_groups
 from goldenlayers.passes.gradient_sizes import gradient_sizes
 
 STATISTICS = ("l2", "mean-abs")
+
+
+@dataclass(frozen=True)
+class SizeBatch:
+    """The task of one batch of rows; see `goldenlayers.cluster.engine.Task`.
+
+    Attributes:
+        names: By layer, the linear module whose weight is looked at.
+    """
+
+    names: tuple[str, ...]
+
+    def __call__(
+        self, model: Any, tokenizer: Any, item: Sequence[Row]
+    ) -> tuple[Floats, Floats, Floats, Bools]:
+        """Return norms and mean absolute values (B, L), losses (B,), and who was reached (L,)."""
+        linears = [model.get_submodule(name) for name in self.names]
+        sized = gradient_sizes(model, linears, one_batch(item, device=model.device))
+        return (
+            sized.norms.T.cpu().numpy(), sized.mean_abs.T.cpu().numpy(),
+            sized.losses.cpu().numpy(), sized.reached.cpu().numpy(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,22 +88,18 @@ class GradientNorm:
         )
         if not fits:
             raise LocatorError(f"none of the {len(rows)} facts fits into the model's context")
-        modules = dict(request.model.named_modules())
-        linears = [modules[site.name] for site in request.sites]
-        n_layers = len(linears)
+        n_layers = len(request.sites)
         sizes = {name: np.zeros((len(fits), n_layers)) for name in STATISTICS}
         losses = np.zeros(len(fits))
         reached = np.zeros(n_layers, dtype=bool)
         done = 0
-        for batch in row_batches(
-            [rows[i] for i in fits], device=request.model.device, max_tokens=self.batch_tokens
-        ):
-            sized = gradient_sizes(request.model, linears, batch)
-            index = list(batch.index)
-            sizes["l2"][index] = sized.norms.T.cpu().numpy()
-            sizes["mean-abs"][index] = sized.mean_abs.T.cpu().numpy()
-            losses[index] = sized.losses.cpu().numpy()
-            reached |= sized.reached.cpu().numpy()
+        used = [rows[i] for i in fits]
+        groups = row_groups(used, self.batch_tokens)
+        task = SizeBatch(tuple(site.name for site in request.sites))
+        for at, found in request.at_work.run(task, [[used[i] for i in g] for g in groups]):
+            index = groups[at]
+            sizes["l2"][index], sizes["mean-abs"][index], losses[index], came_through = found
+            reached |= came_through
             done += len(index)
             request.progress("gradients", done, len(fits))
         by_layer = {k: np.where(reached, v.mean(0), np.nan) for k, v in sizes.items()}

@@ -5,6 +5,7 @@ What layer gradient analysis (`goldenlayers.locators.lga`) adds up, and its kin 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,31 @@ from goldenlayers.locators.answers import Answers, ScoredPair, old_and_new
 from goldenlayers.locators.base import Request
 from goldenlayers.locators.fences import Bools, Floats
 from goldenlayers.locators.ranking import FactAnswer, Skipped
-from goldenlayers.passes.batches import pair_batches
+from goldenlayers.models.text import Row
+from goldenlayers.passes.batches import pair_batch, pair_groups
 from goldenlayers.passes.dots import CROSS, NEW, OLD, gradient_dots
+
+
+@dataclass(frozen=True)
+class ScoreBatch:
+    """The task of one batch; see `goldenlayers.cluster.engine.Task`.
+
+    Attributes:
+        names: By layer, the linear modules whose weights are looked at.
+    """
+
+    names: tuple[tuple[str, ...], ...]
+
+    def __call__(
+        self, model: Any, tokenizer: Any, item: tuple[list[Row], list[Row]]
+    ) -> tuple[Floats, Floats, Bools]:
+        """Return products (3, L, B), losses (2, B) and whether a gradient came through (L,)."""
+        modules = dict(model.named_modules())
+        linears = [[modules[name] for name in layer] for layer in self.names]
+        dots = gradient_dots(model, linears, pair_batch(*item, device=model.device))
+        return (
+            dots.products.cpu().numpy(), dots.losses.cpu().numpy(), dots.reached.cpu().numpy(),
+        )  # fmt: skip
 
 
 class Products:
@@ -45,11 +69,9 @@ class Products:
         self.products = np.zeros((3, n_layers, 0))  # (3, L, N), see GradientDots
         self.losses = np.zeros((2, 0))
         self._came_through = np.zeros(n_layers, dtype=bool)
-        modules = dict(request.model.named_modules())
-        self._linears = [
-            [modules[name] for name in (site.mlp if scope == "mlp" else (site.name,))]
-            for site in request.sites
-        ]
+        self._task = ScoreBatch(
+            tuple(tuple(site.mlp) if scope == "mlp" else (site.name,) for site in request.sites)
+        )
 
     def take(self, facts: list[Any]) -> None:
         """Score more facts."""
@@ -90,19 +112,14 @@ class Products:
         products = np.zeros((3, len(request.sites), n))
         losses = np.zeros((2, n))
         done = taking - n  # skipped facts are done
-        batches = pair_batches(
-            [p.old for p in answers.pairs],
-            [p.new for p in answers.pairs],
-            device=request.model.device,
-            max_tokens=self._batch_tokens,
-        )
-        for batch in batches:
-            dots = gradient_dots(request.model, self._linears, batch)
-            index = list(batch.index)
-            products[:, :, index] = dots.products.cpu().numpy()
-            losses[:, index] = dots.losses.cpu().numpy()
-            self._came_through |= dots.reached.cpu().numpy()
-            done += len(index)
+        old, new = [p.old for p in answers.pairs], [p.new for p in answers.pairs]
+        groups = pair_groups(old, new, self._batch_tokens)
+        rows = [([old[i] for i in group], [new[i] for i in group]) for group in groups]
+        for at, found in request.at_work.run(self._task, rows):
+            group = groups[at]
+            products[:, :, group], losses[:, group], reached = found
+            self._came_through |= reached
+            done += len(group)
             request.progress("gradients", done_before + done, len(request.facts))
         return products, losses
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from goldenlayers.cluster.engine import Task
 from goldenlayers.errors import SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.locators.answers import ScoredPair
@@ -155,6 +156,18 @@ def noise_of(request: Request, known: Sequence[KnownFact], draws: int, times: fl
     deviation = noise_deviation(request.model, [k.row for k in known], times)
     width = int(request.model.get_input_embeddings().weight.shape[-1])
     return Noise(deviation, width, draws, request.seed)
+
+
+def all_traced(
+    request: Request, task: Task, pieces: Sequence[tuple[KnownFact, list[Restoration]]]
+) -> list[Any]:
+    """Return what a task finds of each fact with its restorations, in their order."""
+    found: list[Any] = [None] * len(pieces)
+    request.progress("tracing", 0, len(pieces))
+    for done, (i, one) in enumerate(request.at_work.run(task, pieces), 1):
+        found[i] = one
+        request.progress("tracing", done, len(pieces))
+    return found
 
 
 def traced_ranking(

@@ -80,7 +80,7 @@ class Verified(EditSettings):
                 fill(
                     sweep, facts[raced:n], [numbers[j] for j in racing], store,
                     say=request.say, progress=request.progress,
-                    stage=f"race of {len(racing)} layers on {n} facts",
+                    stage=f"race of {len(racing)} layers on {n} facts", engine=request.engine,
                 )  # fmt: skip
                 raced = n
 

@@ -76,6 +76,28 @@ def plan(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return groups
 
 
+def pair_groups(old: Sequence[Row], new: Sequence[Row], max_tokens: int) -> list[list[int]]:
+    """Group facts by the length of their rows; each group is a batch.
+
+    Args:
+        old: Prompt with the old answer, one row per fact.
+        new: Prompt with the new answer, one row per fact.
+        max_tokens: Bound on the tokens of a batch, padding and both rows counted.
+
+    Returns:
+        Positions of the facts; see `plan`.
+    """
+    lengths = [2 * (max(len(o.ids), len(n.ids)) - 1) for o, n in zip(old, new, strict=True)]
+    return plan(lengths, max_tokens)
+
+
+def pair_batch(
+    old: Sequence[Row], new: Sequence[Row], *, device: torch.device | str = "cpu"
+) -> Batch:
+    """Put the rows of facts into one batch, in their order."""
+    return _batch(tuple(range(len(old))), [*old, *new], device, "right")
+
+
 def pair_batches(
     old: Sequence[Row],
     new: Sequence[Row],
@@ -93,7 +115,6 @@ def pair_batches(
         max_tokens: Bound on the tokens of a batch, padding and both rows counted.
         padding_side: "right" (default: needs no attention mask) or "left".
     """
-    lengths = [2 * (max(len(o.ids), len(n.ids)) - 1) for o, n in zip(old, new, strict=True)]
     return [
         _batch(
             tuple(group),
@@ -101,7 +122,7 @@ def pair_batches(
             device,
             padding_side,
         )
-        for group in plan(lengths, max_tokens)
+        for group in pair_groups(old, new, max_tokens)
     ]
 
 
@@ -109,8 +130,13 @@ def row_batches(
     rows: Sequence[Row], *, device: torch.device | str = "cpu", max_tokens: int
 ) -> list[Batch]:
     """Bucket rows by length, one row per fact; see `pair_batches`."""
-    groups = plan([len(row.ids) - 1 for row in rows], max_tokens)
+    groups = row_groups(rows, max_tokens)
     return [_batch(tuple(group), [rows[i] for i in group], device, "right") for group in groups]
+
+
+def row_groups(rows: Sequence[Row], max_tokens: int) -> list[list[int]]:
+    """Group rows by length; each group is a batch, see `plan`."""
+    return plan([len(row.ids) - 1 for row in rows], max_tokens)
 
 
 def one_batch(

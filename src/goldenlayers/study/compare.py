@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from goldenlayers.cluster.engine import Engine
+from goldenlayers.cluster.settings import Cluster, engine_of
 from goldenlayers.errors import LocatorError, SettingsError
 from goldenlayers.facts.fact import Fact
-from goldenlayers.locators.base import Request
+from goldenlayers.locators.base import Locator, Request
 from goldenlayers.locators.edits import EditSettings, made_of, means_of
 from goldenlayers.locators.find import choose_facts
 from goldenlayers.locators.ranking import LayerRanking
@@ -66,6 +68,7 @@ def compare(
     resume: bool = False,
     cache: bool = True,
     identity: ModelIdentity | None = None,
+    cluster: Cluster | Engine | None = None,
     say: Say = quiet,
     progress: Progress = silent,
     **settings: Any,
@@ -89,6 +92,7 @@ def compare(
         resume: Go on with a store that holds outcomes.
         cache: As for `goldenlayers.find`.
         identity: Which model this is, if it is known better than from the model itself.
+        cluster: As for `goldenlayers.find`.
         say: Called with a line when something is worth knowing, such as how long it will take.
         progress: Called with stage, items done and their total.
         **settings: Settings of the edits, see `goldenlayers.locators.edits.EditSettings`, and of
@@ -113,48 +117,39 @@ def compare(
     everything = choose_facts(facts, "all", None)
     pool, tested = parts(everything, test)
     draws = draw(pool, proxy, repeats, seed)
-    on = ground_of(
-        model, tokenizer, editing, layers=layers, site=site, seed=seed, say=say, progress=progress
-    )
-    sweep, sites, all_sites, numbers = on.sweep, on.sites, on.all_sites, on.numbers
-    width, depth = on.width, len(on.all_sites)
-    with untouched(model):
-        if not all(ranks_windows(locator) for locator in locators.values()):
-            require_windows(numbers, width, depth)
-        wanted = [*tested]
-        if "brute-force" in locators:
-            wanted += list({f.id: f for chosen in draws for f in chosen}.values())
-        sweep.check([*tested, *(f for chosen in draws for f in chosen)])
-        with store_for(store, on.kind, list(everything), resume) as kept:
-            try:
-                fill(sweep, wanted, numbers, kept, say=say, progress=progress)
-                scores = LayerScores.of(kept.outcomes, [f.id for f in tested], numbers)
-                judge = Judge(scores, editing.objective, seed)
-                results = []
-                for name, locator in locators.items():
-                    rankings: list[LayerRanking | str] = []
-                    seconds = []
-                    for r, chosen in enumerate(draws):
-                        progress(f"choosing by {name}", r, len(draws))
-                        request = Request(
-                            model, tokenizer, chosen, sites, all_sites, seed + r,
-                            cache=cache, opened=(sweep, kept),
-                        )  # fmt: skip
-                        begun = time.perf_counter()
-                        try:
-                            rankings.append(locator.rank(request))
-                        except LocatorError as error:
-                            rankings.append(f"draw {r}: {error}")
-                        seconds.append(time.perf_counter() - begun)
-                        progress(f"choosing by {name}", r + 1, len(draws))
-                    own = 1 if ranks_windows(locator) else width
-                    results.append(
-                        judged(name, locator, rankings, seconds, draws, judge, kept, own, depth)
-                    )
-            except KeyboardInterrupt:
-                say(f"stopped after {len(kept.outcomes)} edits{kept.kept}")
-                raise
-            outcomes = dict(kept.outcomes)
+    with engine_of(cluster, model, tokenizer, say) as engine:
+        on = ground_of(
+            model, tokenizer, editing, layers=layers, site=site, seed=seed, say=say,
+            progress=progress, engine=engine,
+        )  # fmt: skip
+        sweep, numbers, width, depth = on.sweep, on.numbers, on.width, len(on.all_sites)
+        with untouched(model):
+            if not all(ranks_windows(locator) for locator in locators.values()):
+                require_windows(numbers, width, depth)
+            wanted = [*tested]
+            if "brute-force" in locators:
+                wanted += list({f.id: f for chosen in draws for f in chosen}.values())
+            sweep.check([*tested, *(f for chosen in draws for f in chosen)])
+            with store_for(store, on.kind, list(everything), resume) as kept:
+                request = Request(
+                    model, tokenizer, tested, on.sites, on.all_sites, seed,
+                    cache=cache, opened=(sweep, kept), engine=engine,
+                )  # fmt: skip
+                try:
+                    fill(sweep, wanted, numbers, kept, say=say, progress=progress, engine=engine)
+                    scores = LayerScores.of(kept.outcomes, [f.id for f in tested], numbers)
+                    judge = Judge(scores, editing.objective, seed)
+                    results = []
+                    for name, locator in locators.items():
+                        rankings, seconds = _chosen(name, locator, request, draws, progress)
+                        own = 1 if ranks_windows(locator) else width
+                        results.append(
+                            judged(name, locator, rankings, seconds, draws, judge, kept, own, depth)
+                        )
+                except KeyboardInterrupt:
+                    say(f"stopped after {len(kept.outcomes)} edits{kept.kept}")
+                    raise
+                outcomes = dict(kept.outcomes)
     swept = [
         f.id for f in {f.id: f for chosen in draws for f in chosen}.values()
         if all((f.id, n) in outcomes for n in numbers)
@@ -194,6 +189,25 @@ def compare(
             "test_edits": edit_seconds(outcomes, [f.id for f in tested], numbers),
         },
     )
+
+
+def _chosen(
+    name: str, locator: Locator, request: Request, draws: Sequence[Sequence[Fact]],
+    progress: Progress,
+) -> tuple[list[LayerRanking | str], list[float]]:  # fmt: skip
+    """Let a locator choose on each draw; return the rankings, or why there is none, and times."""
+    rankings: list[LayerRanking | str] = []
+    seconds = []
+    for r, chosen in enumerate(draws):
+        progress(f"choosing by {name}", r, len(draws))
+        begun = time.perf_counter()
+        try:
+            rankings.append(locator.rank(replace(request, facts=chosen, seed=request.seed + r)))
+        except LocatorError as error:
+            rankings.append(f"draw {r}: {error}")
+        seconds.append(time.perf_counter() - begun)
+        progress(f"choosing by {name}", r + 1, len(draws))
+    return rankings, seconds
 
 
 def own_settings(method: str) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from goldenlayers.cluster.engine import Engine
 from goldenlayers.locators.edits import EditSettings
 from goldenlayers.models.causal import require_causal
 from goldenlayers.models.guard import untouched
@@ -53,6 +54,7 @@ def ground_of(
     seed: int = 0,
     say: Say = quiet,
     progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> Ground:
     """Settle what a comparison stands on; the arguments are those of `goldenlayers.compare`.
 
@@ -69,6 +71,6 @@ def ground_of(
         model, tokenizer, sites, editing.editor, all_sites=all_sites,
         templates=editing.templates, covariance=editing.covariance,
         settings=editing.editor_settings, batch_tokens=editing.batch_tokens,
-        plain=editing.plain, seed=seed, say=say, progress=progress,
+        plain=editing.plain, seed=seed, say=say, progress=progress, engine=engine,
     )  # fmt: skip
     return Ground(tuple(all_sites), tuple(sites), sweep, kind)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from goldenlayers.facts.fact import Fact
 from goldenlayers.sweep.engine import Sweep
+from goldenlayers.sweep.outcome import LayerOutcome
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,24 @@ def pieces_of(
             edits = len(group) * len(missing)
             found.append(Piece(tuple(group), missing, block.share * edits / whole))
     return found
+
+
+@dataclass(frozen=True)
+class EditPiece:
+    """The task of a sweep: a piece is edited; see `goldenlayers.cluster.engine.Task`.
+
+    Attributes:
+        sweep: How facts are edited, without a model of its own.
+    """
+
+    sweep: Sweep
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> EditPiece:
+        """Return the task that edits as a sweep does."""
+        return cls(replace(sweep, model=None, tokenizer=None))
+
+    def __call__(self, model: Any, tokenizer: Any, item: Piece) -> list[LayerOutcome]:
+        """Edit each fact of a piece at each of its layers."""
+        sweep = replace(self.sweep, model=model, tokenizer=tokenizer)
+        return sweep.run(item.facts, item.layers)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from goldenlayers.cluster.engine import Engine, Here
 from goldenlayers.covariance.compute import key_covariance
 from goldenlayers.covariance.key import key_hash, model_key
 from goldenlayers.editors.given_covariance import moments_of, solvers_of
@@ -21,7 +22,7 @@ from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import EditSite
 from goldenlayers.progress import Progress, Say, quiet, silent
 from goldenlayers.sweep.engine import Sweep
-from goldenlayers.sweep.pieces import pieces_of
+from goldenlayers.sweep.pieces import EditPiece, pieces_of
 from goldenlayers.sweep.store import Store
 from goldenlayers.sweep.windows import require_window, width_of, windows_of
 
@@ -43,6 +44,7 @@ def prepared(
     seed: int = 0,
     say: Say = quiet,
     progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> tuple[Sweep, dict[str, Any]]:
     """Return a sweep and what identifies its outcomes beside the facts, ready for JSON.
 
@@ -61,6 +63,7 @@ def prepared(
         seed: Seed of templates and covariance.
         say: Called with a line when something is worth knowing.
         progress: Called with stage, items done and their total.
+        engine: Who adds up a covariance; None for this process.
 
     Raises:
         SettingsError: If the editor's window cannot be edited in this model, or a setting is wrong.
@@ -76,7 +79,7 @@ def prepared(
     if covariance != "none":
         found = key_covariance(
             model, tokenizer, [s.layer for s in edited], text=covariance, seed=seed, say=say,
-            progress=progress,
+            progress=progress, cluster=engine,
         )  # fmt: skip
     moments = moments_of(found, edited, model, tokenizer, chosen)
     with untouched(model):
@@ -130,10 +133,21 @@ def fill(
     say: Say = quiet,
     progress: Progress = silent,
     stage: str | None = None,
+    engine: Engine | None = None,
 ) -> int:
     """Compute the outcomes that a store lacks; each is kept as soon as its batch is done.
 
     How long it will take is said as soon as the first batch has shown it.
+
+    Args:
+        sweep: How facts are edited.
+        facts: The facts that are wanted.
+        layers: The layers that are wanted of each.
+        store: Where the outcomes are kept.
+        say: Called with a line when something is worth knowing.
+        progress: Called with stage, edits done and their total.
+        stage: What the stage is called.
+        engine: Who edits; None for this process. The store is written here, whoever it is.
 
     Returns:
         How many were computed.
@@ -151,11 +165,13 @@ def fill(
     computed = 0
     start = time.perf_counter()
     progress(stage, total - left, total)
-    for piece in pieces:
-        store.add(sweep.run(piece.facts, piece.layers))
+    engine = engine or Here(sweep.model, sweep.tokenizer)
+    for i, outcomes in engine.run(EditPiece.of(sweep), pieces):
+        piece = pieces[i]
+        store.add(outcomes)
         if not computed:
             took = time.perf_counter() - start
-            rest = took / piece.share * sum(p.share for p in pieces) - took
+            rest = took / piece.share * sum(p.share for p in pieces) / engine.width - took
             if rest > WORTH_TELLING:
                 say(
                     f"{left} edits ({len(wanted)} facts, {len(layers)} layers): about "

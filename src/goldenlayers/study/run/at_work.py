@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from goldenlayers.cluster.engine import Engine
 from goldenlayers.covariance.key import key_hash
 from goldenlayers.editors.run import make_editor
 from goldenlayers.facts.fact_set import FactSet
@@ -32,6 +33,7 @@ class AtWork:
         facts: By title, the data sets, drawn and parted.
         say: Called with a line when something is worth knowing.
         progress: Called with stage, items done and their total.
+        engine: Who finds and compares; None for this process, which alone takes times.
     """
 
     study: StudySettings
@@ -40,6 +42,7 @@ class AtWork:
     facts: Mapping[str, FactSet]
     say: Say = quiet
     progress: Progress = silent
+    engine: Engine | None = None
 
     def facts_of(self, piece: Piece) -> FactSet:
         """Return the facts of a piece that has a data set."""

@@ -34,6 +34,7 @@ def compared(at: AtWork, piece: Piece) -> None:
         store=at.sweep(piece.data, piece.editor),
         resume=True,
         identity=at.loaded.identity,
+        cluster=at.engine,
         say=at.say,
         progress=at.progress,
         **at.edit_settings(piece.editor),
@@ -48,8 +49,8 @@ def ranked(at: AtWork, piece: Piece) -> None:
     find(
         at.loaded.model, at.loaded.tokenizer, at.facts_of(piece), "lga", split="proxy",
         layers=what["layers"], seed=what["seed"], scope=what["scope"],
-        old_answer=what["old_answer"], identity=at.loaded.identity, say=at.say,
-        progress=at.progress,
+        old_answer=what["old_answer"], identity=at.loaded.identity,
+        cluster=at.engine, say=at.say, progress=at.progress,
     ).save(at.place(piece))  # fmt: skip
 
 
@@ -69,7 +70,8 @@ def traced(at: AtWork, piece: Piece) -> None:
 def _traced(at: AtWork, facts: Sequence[Fact], shown: str, how: str) -> LayerRanking:
     return find(
         at.loaded.model, at.loaded.tokenizer, facts, "cma", traced=how, heat_map=shown,
-        seed=at.study.seed, identity=at.loaded.identity, say=at.say, progress=at.progress,
+        seed=at.study.seed, identity=at.loaded.identity, cluster=at.engine, say=at.say,
+        progress=at.progress,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from goldenlayers.cluster.settings import Cluster, engine_of
 from goldenlayers.errors import FactError
 from goldenlayers.facts import bundled_facts, read_facts
 from goldenlayers.facts.fact_set import FactSet
@@ -57,6 +58,7 @@ def run_study(
     command: str = "",
     show: Show = lambda model, plan: None,
     load: Callable[..., LoadedModel] = load_model,
+    cluster: Cluster | None = None,
     say: Say = quiet,
     progress: Progress = silent,
 ) -> Path:
@@ -73,6 +75,8 @@ def run_study(
         command: What the user typed, for the report.
         show: Called with each model's plan.
         load: Loads a model, as `goldenlayers.load_model`.
+        cluster: Workers that find and compare; None for this process. The plan's times, and those
+            that the study takes, are of this process.
         say: Called with a line when something is worth knowing.
         progress: Called with stage, items done and their total.
 
@@ -104,10 +108,12 @@ def run_study(
             plan = _planned(at, model, data)
             show(model, plan)
             index["pieces"] += [_record(p) for p in plan if p.done]
-            if plan_only:
+            left = [p for p in plan if not p.done]
+            if plan_only or not left:
                 continue
-            for planned in plan:
-                if not planned.done:
+            with engine_of(cluster, at.loaded.model, at.loaded.tokenizer, say) as engine:
+                at = replace(at, engine=engine)
+                for planned in left:
                     index["pieces"].append(_record(_work(at, planned)))
                     run.write(Path(INDEX), index)
         run.write(Path(INDEX), index)
