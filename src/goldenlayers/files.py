@@ -7,6 +7,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+# Begins the names of what is not whole yet. Left behind by a killed process, it may be deleted.
+PARTIAL = ".partial-"
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a file beside `path`, then put it in place in one step.
@@ -18,7 +21,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     Returns:
         `path`.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL, suffix=path.suffix)
     os.close(handle)
     part = Path(name)
     try:

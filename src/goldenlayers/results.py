@@ -15,6 +15,7 @@ from typing import Any
 
 from goldenlayers.editors.files.whole import MARK, require_free
 from goldenlayers.errors import ResultError
+from goldenlayers.files import PARTIAL
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def put_together(folder: Path, outdated: Collection[str] = ()) -> Iterator[Path]
         place = folder
         while not place.exists() and place != place.parent:
             place = place.parent  # on the same disk, so that a rename is enough
-        stage = Path(tempfile.mkdtemp(dir=place, prefix=".partial-"))
+        stage = Path(tempfile.mkdtemp(dir=place, prefix=PARTIAL))
     except OSError as error:
         raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
     try:

@@ -141,7 +141,7 @@ def key_covariance(
             say(str(estimate))
             before(estimate)
             for number, group in enumerate(passes):
-                part = Checkpoint(folder, job.pass_key(group), say, save_seconds)
+                part = Checkpoint(folder, job.partial_keys(group), say, save_seconds)
                 held |= job.run(group, part, resume, f"{number + 1}/{len(passes)}")
         computed = tuple(s.layer for s in missing)
         result = replace(

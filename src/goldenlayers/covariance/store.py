@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from torch import Tensor
 from goldenlayers.covariance.key import key_hash
 from goldenlayers.covariance.moment import KeyMoment
 from goldenlayers.errors import ResultError, SettingsError
-from goldenlayers.files import write_whole
+from goldenlayers.files import PARTIAL, write_whole
 from goldenlayers.models.bundled import cache_dir
+
+OLD = 24 * 3600.0  # seconds since the last byte: nobody is writing it any more
 
 
 def covariance_folder(cache: Path | None = None) -> Path:
@@ -27,7 +30,7 @@ def covariance_folder(cache: Path | None = None) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that can be written.
+    """Make a folder that can be written, and take out what killed processes left half-written.
 
     Raises:
         SettingsError: If it cannot.
@@ -37,6 +40,9 @@ def make_folder(folder: Path) -> None:
         probe = folder / f".probe-{id(folder)}"
         probe.touch()
         probe.unlink()
+        for part in folder.glob(f"{PARTIAL}*"):
+            if time.time() - part.stat().st_mtime > OLD:
+                part.unlink()
     except OSError as error:
         raise SettingsError(
             f"{folder}: the second moments cannot be kept there ({error.strerror}); set "

@@ -129,5 +129,5 @@ def make_it_quick() -> None:
     as all the rest of a command.
     """
     checkpoint.SAVE_SHARE = math.inf
-    compute.Checkpoint = lambda folder, key, say, every: Checkpoint(folder, key, say, 0.0)
+    compute.Checkpoint = lambda folder, keys, say, every: Checkpoint(folder, keys, say, 0.0)
     Figure.savefig = lambda figure, path, **options: Path(path).write_bytes(bytes(20_000))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from goldenlayers.errors import ResultError
+from goldenlayers.files import PARTIAL
 
 # every folder that we write holds it; no other folder is ever replaced
 MARK = "golden_layers.json"
@@ -57,7 +58,7 @@ def write_folder_whole(path: Path, overwrite: bool, write: Callable[[Path], obje
     try:
         path = path.resolve()  # what a link points to is replaced, not the link
         path.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=path.parent, prefix=".partial-"))
+        work = Path(tempfile.mkdtemp(dir=path.parent, prefix=PARTIAL))
     except OSError as error:
         raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from error
     try:
