@@ -124,7 +124,7 @@ def key_covariance(
     if missing:
         held: dict[int, KeyMoment] = {}
         with untouched(model), torch.no_grad():
-            require_causal(model)
+            require_causal(model, finite=True)
             request = TextRequest(
                 model=model,
                 tokenizer=tokenizer,

@@ -61,6 +61,9 @@ class Points:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (self._kill["n"], resource.RLIM_INFINITY))
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        if self._kill.get("kind") == "full":
+            # no file can grow longer, whatever writes it: "File too large"
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self._kill["n"], resource.RLIM_INFINITY))
         sys.addaudithook(self._audit)
         connect, passed = sqlite3.connect, self.passed
 
