@@ -1,7 +1,7 @@
 """Where a command can be killed, and what it says of the pieces that it has finished.
 
 Each kind of point counts what happens in the process. At the n-th it ends by SIGKILL, as by
-`kill -9`, an out-of-memory kill or a pulled plug: no handler, no `finally`, nothing is flushed.
+`kill -9` or an out-of-memory kill: no handler, no `finally`, nothing is flushed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Points:
     """Counts what happens, and ends the process where that is wanted.
 
     Args:
-        kill: "kind" and "n", or None to count alone.
+        kill: "kind" and "n", or None to count alone; "signal" for another than SIGKILL, and
+            "again" to send it once more at the next point of any kind.
         folders: Where files count.
     """
 
@@ -47,12 +48,17 @@ class Points:
         self.counts: Counter[str] = Counter()
         self._kill = dict(kill or {})
         self._folders = tuple(folders)
+        self._again = False
 
     def passed(self, kind: str) -> None:
-        """Count; the wanted one is the last thing that this process does."""
+        """Count; the wanted one is the last thing that this process does, if it is killed."""
         self.counts[kind] += 1
         if kind == self._kill.get("kind") and self.counts[kind] == self._kill["n"]:
-            os.kill(os.getpid(), signal.SIGKILL)
+            if self._kill.get("again"):  # at the next thing that happens: while it stops
+                self._again = True
+            os.kill(os.getpid(), self._kill.get("signal", signal.SIGKILL))
+        elif self._again:
+            os.kill(os.getpid(), self._kill["signal"])
 
     def install(self) -> None:
         """Count from now on; for a process that ends soon, as nothing is put back."""
