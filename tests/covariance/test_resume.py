@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import time
-
 import pytest
 
-from goldenlayers.covariance import checkpoint, job, store
+from goldenlayers.covariance import checkpoint, job
 from goldenlayers.passes.moments import KeyMoments
 from tests.covariance.check import StopError, assert_equal, sums
 
@@ -68,15 +65,6 @@ class TestResume:
         assert found[3].info["tokens_before_resuming"] == found[3].tokens
         assert_equal(sums(found), expected)
         assert not list(cache.glob("partial-*"))
-
-    def test_half_written_files_of_killed_processes_are_taken_out(self, compute, cache):
-        cache.mkdir()
-        for name, age in (("old", 2 * store.OLD), ("new", 0)):
-            (cache / f".partial-{name}.safetensors").write_text("half")
-            then = time.time() - age
-            os.utime(cache / f".partial-{name}.safetensors", (then, then))
-        compute()
-        assert [p.name for p in cache.glob(".partial-*")] == [".partial-new.safetensors"]
 
     def stopped(self, compute, monkeypatch, cache):
         """Leave a checkpoint behind, and return it."""

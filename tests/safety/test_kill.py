@@ -40,11 +40,11 @@ class Command:
 
 COMMANDS = {
     "find --method brute-force": Command(
-        ("find", "--method", "brute-force", "--limit", 6, "--batch-tokens", 500, *EDITS), 17
+        ("find", "--method", "brute-force", "--limit", 6, "--batch-tokens", 150, *EDITS), 17
     ),
     "find --method verified": Command(
         ("find", "--method", "verified", "--race", "all", "--split", "all", "--limit", 10,
-         "--batch-tokens", 500, *EDITS), 9,
+         "--batch-tokens", 150, *EDITS), 9,
     ),
     "compare": Command(
         ("compare", "--proxy", 2, "--test", 3, "--repeats", 2, "--methods",

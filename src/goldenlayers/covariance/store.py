@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +16,10 @@ from torch import Tensor
 
 from goldenlayers.covariance.key import key_hash
 from goldenlayers.covariance.moment import KeyMoment
+from goldenlayers.disk import not_written
 from goldenlayers.errors import ResultError, SettingsError
-from goldenlayers.files import PARTIAL, write_whole
+from goldenlayers.files import write_whole
 from goldenlayers.models.bundled import cache_dir
-
-OLD = 24 * 3600.0  # seconds since the last byte: nobody is writing it any more
 
 
 def covariance_folder(cache: Path | None = None) -> Path:
@@ -30,7 +28,7 @@ def covariance_folder(cache: Path | None = None) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that can be written, and take out what killed processes left half-written.
+    """Make a folder that can be written.
 
     Raises:
         SettingsError: If it cannot.
@@ -40,9 +38,6 @@ def make_folder(folder: Path) -> None:
         probe = folder / f".probe-{id(folder)}"
         probe.touch()
         probe.unlink()
-        for part in folder.glob(f"{PARTIAL}*"):
-            if time.time() - part.stat().st_mtime > OLD:
-                part.unlink()
     except OSError as error:
         raise SettingsError(
             f"{folder}: the second moments cannot be kept there ({error.strerror}); set "
@@ -112,7 +107,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict[str, str]
     try:
         write_whole(path, lambda part: save_file(tensors, part, record))
     except (OSError, SafetensorError) as error:
-        raise ResultError(f"{path}: cannot be written: {error}; is the disk full?") from error
+        raise not_written(path, error) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -86,7 +86,7 @@ def final(folder: Path) -> dict[str, Any]:
     for name in (RANKING, COMPARISON):
         if (out / name).exists():
             found[name] = _timeless(json.loads((out / name).read_text(encoding="utf-8")))
-    for path in out.glob("*.csv"):
+    for path in out.glob("[!.]*.csv"):  # what a killed process left half-written has a dot
         lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
         found[path.name] = [{k: v for k, v in r.items() if k not in TIMES} for r in lines]
     for path in cache.glob("layer-*"):
