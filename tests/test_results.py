@@ -7,10 +7,12 @@ import math
 import os
 import signal
 import threading
+import time
 
 import pytest
 
 from goldenlayers.errors import ResultError
+from goldenlayers.files import OLD, write_whole
 from goldenlayers.results import put_together, require_own, strict
 
 
@@ -123,3 +125,21 @@ def test_strict():
     value = {"a": [1, 2.5, math.nan], 3: (math.inf, "nan", None, True)}
     assert strict(value) == {"a": [1, 2.5, None], "3": [None, "nan", None, True]}
     json.dumps(strict(value), allow_nan=False)
+
+
+def test_what_killed_processes_left_half_written_is_taken_out_a_day_later(tmp_path):
+    for name, age in (("old", 2 * OLD), ("new", 0.0)):
+        fill(tmp_path, **{f".partial-golden-layers-{name}__a_txt": "half"})
+        (tmp_path / f".partial-golden-layers-{name}.csv").write_text("half")
+        (tmp_path / f".partial-{name}").write_text("somebody else's")
+        for path in [*tmp_path.rglob(f"*{name}/*"), *tmp_path.glob(f"*{name}*")]:
+            os.utime(path, (time.time() - age,) * 2)
+    # a folder is as old as the newest file in it
+    os.utime(tmp_path / ".partial-golden-layers-new", (0, 0))
+    with put_together(tmp_path) as stage:
+        fill(stage, index_json="1")
+    left = {"index.json", ".partial-new", ".partial-old", ".partial-golden-layers-new.csv",
+            ".partial-golden-layers-new"}  # fmt: skip
+    assert {p.name for p in tmp_path.iterdir()} == left
+    write_whole(tmp_path / "x.txt", lambda part: part.write_text("1"))
+    assert {p.name for p in tmp_path.iterdir()} == left | {"x.txt"}

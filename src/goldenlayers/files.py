@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+# Begins the names of what is not whole yet.
+PARTIAL = ".partial-golden-layers-"
+OLD = 24 * 3600.0  # seconds since the last change: nobody is writing it any more
+
+
+def tidy(folder: Path) -> None:
+    """Take out what killed processes left half-written in a folder, a day later.
+
+    Nothing that is whole has such a name, and nobody but golden-layers gives it.
+    """
+    for part in folder.glob(f"{PARTIAL}*"):
+        with contextlib.suppress(OSError):  # somebody else was quicker, or may
+            inside = part.rglob("*") if part.is_dir() else ()
+            newest = max(p.stat().st_mtime for p in (part, *inside))
+            if time.time() - newest < OLD:
+                continue
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink()
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
@@ -18,7 +42,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     Returns:
         `path`.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+    tidy(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL, suffix=path.suffix)
     os.close(handle)
     part = Path(name)
     try:

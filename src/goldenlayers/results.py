@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from goldenlayers.disk import not_written
 from goldenlayers.editors.files.whole import MARK, require_free
 from goldenlayers.errors import ResultError
+from goldenlayers.files import PARTIAL, tidy
 
 
 @contextmanager
@@ -37,9 +39,10 @@ def put_together(folder: Path, outdated: Collection[str] = ()) -> Iterator[Path]
         place = folder
         while not place.exists() and place != place.parent:
             place = place.parent  # on the same disk, so that a rename is enough
-        stage = Path(tempfile.mkdtemp(dir=place, prefix=".partial-"))
+        tidy(place)
+        stage = Path(tempfile.mkdtemp(dir=place, prefix=PARTIAL))
     except OSError as error:
-        raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise not_written(folder, error) from error
     try:
         yield stage
         with _uninterrupted():
@@ -50,7 +53,7 @@ def put_together(folder: Path, outdated: Collection[str] = ()) -> Iterator[Path]
             for part in found:
                 _place(part, folder / part.name)
     except OSError as error:
-        raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise not_written(folder, error) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

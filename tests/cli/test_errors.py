@@ -6,7 +6,6 @@ import json
 import shutil
 
 import pytest
-import torch
 import transformers as tf
 from safetensors.torch import load_file, save_file
 
@@ -244,17 +243,6 @@ def test_encoder_that_sees_the_answer(refuse, save_model):
     config = tf.BertConfig(**tiny.OTHER, hidden_size=32, num_hidden_layers=4, num_attention_heads=4)
     folder = save_model(tf.BertForMaskedLM(config))
     assert "causal" in refuse(model=folder)
-
-
-def test_numbers_that_are_not_finite(refuse, damage):
-    folder, weights = damage
-    tensors = load_file(weights)
-    tensors["model.layers.1.mlp.down_proj.weight"][0, 0] = torch.nan
-    save_file(tensors, weights, metadata={"format": "pt"})
-    assert (
-        "none of the 7 facts could be scored; the first: 1: a value that is not finite"
-        in refuse(model=folder)
-    )
 
 
 def test_version(cli):

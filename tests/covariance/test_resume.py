@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goldenlayers.covariance import checkpoint
+from goldenlayers.covariance import checkpoint, job
 from goldenlayers.passes.moments import KeyMoments
 from tests.covariance.check import StopError, assert_equal, sums
 
@@ -37,6 +37,33 @@ class TestResume:
         assert any("going on after" in line for line in said) == (batch > 1)
         assert_equal(sums(found), expected)
         assert (found[0].info["tokens_before_resuming"] > 0) == (batch > 1)
+        assert not list(cache.glob("partial-*"))
+
+    def test_killed_between_two_layers_the_others_go_on_from_the_sums_of_all(
+        self, compute, cache, monkeypatch
+    ):
+        expected = sums(compute(cache=False))
+        save, saved = job.save_moment, []
+
+        def stopping(folder, moment):
+            if len(saved) == 2:
+                raise StopError
+            saved.append(moment.layer)
+            return save(folder, moment)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(job, "save_moment", stopping)
+            patch.setattr(checkpoint, "SAVE_SHARE", float("inf"))
+            with pytest.raises(StopError):
+                compute(save_seconds=0.0)
+        said = []
+        compute(layers=[2], resume=False, say=said.append)  # what is not wanted is not taken
+        assert not any("going on" in line for line in said)
+        next(cache.glob("layer-02*")).unlink()
+        found = compute(say=said.append)
+        assert found.computed == (2, 3)
+        assert found[3].info["tokens_before_resuming"] == found[3].tokens
+        assert_equal(sums(found), expected)
         assert not list(cache.glob("partial-*"))
 
     def stopped(self, compute, monkeypatch, cache):

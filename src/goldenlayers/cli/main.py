@@ -6,7 +6,7 @@ import functools
 import io
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
@@ -23,6 +23,8 @@ from goldenlayers.cli import (
     facts,
     find,
     inspect,
+    interrupts,
+    memory,
     report,
     revert,
     study,
@@ -100,14 +102,23 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a star shows "?"
-    try:
-        app()
-    except GoldenLayersError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, _Stopped):
-        err.print("[bold]stopped[/], no result was written", highlight=False)
-        sys.exit(130)
+    with interrupts.twice_ends_at_once():
+        try:
+            app()
+        except GoldenLayersError as error:
+            _fail(str(error))
+        except (KeyboardInterrupt, _Stopped):
+            err.print("[bold]stopped[/], no result was written", highlight=False)
+            sys.exit(interrupts.STATUS)
+        except (MemoryError, RuntimeError) as error:
+            if not memory.is_memory(error):
+                raise
+            _fail(memory.explain(error, next(iter(sys.argv[1:]), "")))
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

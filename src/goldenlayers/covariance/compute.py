@@ -129,7 +129,7 @@ def key_covariance(
     if missing:
         held: dict[int, KeyMoment] = {}
         with untouched(model), torch.no_grad():
-            require_causal(model)
+            require_causal(model, finite=True)
             request = TextRequest(
                 model=model,
                 tokenizer=tokenizer,
@@ -149,7 +149,7 @@ def key_covariance(
                 if not isinstance(engine, Here):
                     job = replace(job, engine=engine)
                 for number, group in enumerate(passes):
-                    part = Checkpoint(folder, job.pass_key(group), say, save_seconds)
+                    part = Checkpoint(folder, job.partial_keys(group), say, save_seconds)
                     held |= job.run(group, part, resume, f"{number + 1}/{len(passes)}")
         computed = tuple(s.layer for s in missing)
         result = replace(

@@ -96,10 +96,10 @@ class Job:
             disk_bytes=disk,
         )
 
-    def pass_key(self, group: Sequence[EditSite]) -> Any:
-        """Return everything that decides a pass's partial sums to the last bit."""
-        own = [[self.keys[site.layer] for site in group], self.batch_tokens]
-        return own if self.engine is None else [*own, PARTS]
+    def partial_keys(self, group: Sequence[EditSite]) -> dict[str, Any]:
+        """Return by site everything that decides a pass's partial sums to the last bit."""
+        parted = [] if self.engine is None else [PARTS]
+        return {site.name: [self.keys[site.layer], self.batch_tokens, *parted] for site in group}
 
     def run(
         self, group: Sequence[EditSite], part: Checkpoint, resume: bool, number: str
@@ -110,7 +110,7 @@ class Job:
         moments = KeyMoments(request.model, group, self.dtype)
         if not resume:
             part.remove()
-        done = part.load(moments)
+        done = part.load(moments) if resume else 0
         resumed = moments.tokens
         stage = "keys" if number == "1/1" else f"keys, pass {number}"
         windows = capped(self.source.windows(request), request.tokens)

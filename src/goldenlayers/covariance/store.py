@@ -16,6 +16,7 @@ from torch import Tensor
 
 from goldenlayers.covariance.key import key_hash
 from goldenlayers.covariance.moment import KeyMoment
+from goldenlayers.disk import not_written
 from goldenlayers.errors import ResultError, SettingsError
 from goldenlayers.files import write_whole
 from goldenlayers.models.bundled import cache_dir
@@ -106,7 +107,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict[str, str]
     try:
         write_whole(path, lambda part: save_file(tensors, part, record))
     except (OSError, SafetensorError) as error:
-        raise ResultError(f"{path}: cannot be written: {error}; is the disk full?") from error
+        raise not_written(path, error) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

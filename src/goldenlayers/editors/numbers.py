@@ -7,18 +7,26 @@ from typing import Any
 
 from goldenlayers.errors import SettingsError
 
+# Adam divides it by 1 - 0.9 in its first step, and the result must be a float32.
+MOST_LR = 1e30
 
-def require_number(name: str, value: Any, *, above_zero: bool = False) -> None:
+
+def require_number(
+    name: str, value: Any, *, above_zero: bool = False, most: float = math.inf
+) -> None:
     """Refuse a setting that is no finite number of 0 or more.
 
     Raises:
-        SettingsError: If it is not.
+        SettingsError: If it is not, or exceeds `most`.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
     least = 0.0 if not above_zero else math.nextafter(0.0, 1.0)
-    if number and least <= value < math.inf:
+    if number and least <= value < math.inf and value <= most:
         return
     bound = "above 0" if above_zero else "of 0 or more"
+    # the bound is worth a word to nobody but who went beyond it
+    if number and most < value < math.inf:
+        bound += f", at most {most:g}"
     raise SettingsError(f"{name} {value!r}: expected a number {bound}")
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from goldenlayers.editors.edit import Outcome, Update
 from goldenlayers.editors.fact_batch import FactBatch
 from goldenlayers.editors.fact_rows import answer_fit, fact_rows
-from goldenlayers.editors.numbers import require_number, require_whole
+from goldenlayers.editors.numbers import MOST_LR, require_number, require_whole
 from goldenlayers.editors.outcome import Step
 from goldenlayers.editors.protocol import Edited, EditRequest
 from goldenlayers.editors.weights import updates_applied, weight_of
@@ -83,8 +83,8 @@ class TrainedEditor(ABC):
     def __post_init__(self) -> None:
         require_whole("steps", self.steps)
         require_whole("batch_size", self.batch_size)
-        for name in ("lr", "converged_below"):
-            require_number(name, getattr(self, name), above_zero=True)
+        require_number("lr", self.lr, above_zero=True, most=MOST_LR)
+        require_number("converged_below", self.converged_below, above_zero=True)
         for name in ("stop_loss", "weight_decay"):
             require_number(name, getattr(self, name))
         if not isinstance(self.skip_below, bool):

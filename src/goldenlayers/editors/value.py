@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from goldenlayers.editors.edit import Step
-from goldenlayers.editors.numbers import require_number, require_whole
+from goldenlayers.editors.numbers import MOST_LR, require_number, require_whole
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class ValueSettings:
 
     def __post_init__(self) -> None:
         require_whole("steps", self.steps)
-        for name in ("lr", "clamp"):
-            require_number(name, getattr(self, name), above_zero=True)
+        require_number("lr", self.lr, above_zero=True, most=MOST_LR)
+        require_number("clamp", self.clamp, above_zero=True)
         for name in ("weight_decay", "kl_factor", "stop_loss"):
             require_number(name, getattr(self, name))
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from goldenlayers.disk import not_written
 from goldenlayers.errors import FactError, ResultError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.files import write_whole
@@ -64,5 +65,5 @@ def write_facts(facts: Iterable[Fact], out: str | Path) -> int:
     try:
         write_whole(path, write)
     except OSError as error:
-        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise not_written(path, error) from error
     return count

@@ -83,7 +83,8 @@ def find(
         SettingsError: If a setting is unknown or out of range.
         FactError: If there are no facts, or two with one id.
         SiteError: If the edit sites cannot be found.
-        ModelError: If the model is not causal, or the tokenizer is not its own.
+        ModelError: If the model is not causal, its logits are not finite, or the tokenizer is not
+            its own.
         LocatorError: If no layer can be chosen.
         ResultError: If the store cannot be used.
         ClusterError: If the cluster cannot do the work.
@@ -100,7 +101,7 @@ def find(
     all_sites = find_sites(model, site)
     sites = choose_layers(all_sites, layers)
     with untouched(model):
-        require_causal(model)
+        require_causal(model, finite=True)
         with engine_of(cluster, model, tokenizer, say) as engine:
             ranking = locator.rank(
                 Request(

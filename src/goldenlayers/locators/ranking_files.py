@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from goldenlayers.disk import not_written
 from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, LayerScore, Skipped
@@ -72,7 +73,7 @@ def save(ranking: LayerRanking, folder: str | Path) -> list[Path]:
             write_whole(folder / JSON_NAME, lambda path: _json(ranking, path)),
         ][::-1]
     except OSError as error:
-        raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise not_written(folder, error) from error
 
 
 def load(path: str | Path) -> LayerRanking:

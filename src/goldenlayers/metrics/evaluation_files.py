@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from goldenlayers.disk import not_written
 from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
 from goldenlayers.metrics.evaluation import Evaluation, FactScores
@@ -53,7 +54,7 @@ def save(evaluation: Evaluation, folder: str | Path) -> list[Path]:
             write_whole(folder / JSON_NAME, lambda path: _json(evaluation, path)),
         ][::-1]
     except OSError as error:
-        raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise not_written(folder, error) from error
 
 
 def load(path: str | Path) -> Evaluation:

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from goldenlayers.disk import not_written
 from goldenlayers.editors.defaults import published
 from goldenlayers.errors import ModelError, ResultError, SettingsError
 from goldenlayers.files import write_whole
@@ -95,7 +96,7 @@ class EasyEditFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             return write_whole(path, lambda part: part.write_text(self.text(), encoding="ascii"))
         except OSError as error:
-            raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from error
+            raise not_written(path, error) from error
 
 
 def easyedit_file(

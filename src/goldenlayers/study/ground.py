@@ -61,12 +61,12 @@ def ground_of(
     Raises:
         SettingsError: If a setting is out of range.
         SiteError: If the edit sites cannot be found.
-        ModelError: If the model is not causal.
+        ModelError: If the model is not causal, or its logits are not finite.
     """
     all_sites = find_sites(model, site)
     sites = choose_layers(all_sites, layers)
     with untouched(model):
-        require_causal(model)
+        require_causal(model, finite=True)
     sweep, kind = prepared(
         model, tokenizer, sites, editing.editor, all_sites=all_sites,
         templates=editing.templates, covariance=editing.covariance,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from goldenlayers.covariance.key import key_hash
+from goldenlayers.disk import not_written
 from goldenlayers.editors.edit import Edit
 from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
@@ -103,7 +104,7 @@ class Unfinished:
                 if old.name != name:
                     old.unlink()
         except OSError as error:
-            raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
+            raise not_written(folder, error) from error
 
 
 def _outputs(edits: int) -> str:

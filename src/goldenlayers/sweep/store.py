@@ -15,6 +15,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
+from goldenlayers.disk import reason
 from goldenlayers.errors import ResultError
 from goldenlayers.sweep.outcome import LayerOutcome
 
@@ -69,9 +70,11 @@ class Store:
                     f"{path}: another process is writing into it; wait for it, or choose another "
                     "folder"
                 ) from None
+            # SQLite calls damage by one class, and what the system refuses by another below it
+            damaged = not isinstance(error, sqlite3.OperationalError | OSError)
             raise ResultError(
-                f"{path}: cannot be used as the store of a sweep: {error}; move it away to start "
-                "anew"
+                f"{path}: cannot be used as the store of a sweep: {reason(error)}"
+                + ("; move it away to start anew" if damaged else "; nothing is lost")
             ) from error
         except BaseException:
             self.close()
@@ -102,7 +105,8 @@ class Store:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version != FORMAT_VERSION:
             raise ResultError(
-                f"{path}: format version {version}; this golden-layers reads {FORMAT_VERSION}"
+                f"{path}: format version {version}; this golden-layers reads {FORMAT_VERSION}; "
+                "choose another folder, or go on with the version that began it"
             )
         (sound,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if sound != "ok":
@@ -149,8 +153,8 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise ResultError(
-                    f"{self.path}: cannot be written: {error}; what was kept before is safe, and "
-                    "--resume goes on from there"
+                    f"{self.path}: cannot be written: {reason(error)}; what was kept before is "
+                    "safe, and --resume goes on from there"
                 ) from error
         for outcome in made:
             self.outcomes[outcome.fact, outcome.layer] = outcome

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
+from goldenlayers.disk import not_written
 from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.files.delta import read_delta, write_delta
 from goldenlayers.editors.files.record import FORMAT_VERSION, dumps
@@ -47,6 +50,8 @@ def write_model(
                     tokenizer.save_pretrained(folder)
             except OSError:
                 raise
+            except SafetensorError as error:  # the disk's error, in a guise of its own
+                raise not_written(path, error) from error
             except Exception as error:  # transformers raises nearly every class of error here
                 raise EditError(
                     f"transformers cannot save this model: {type(error).__name__} "

@@ -7,6 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from goldenlayers.disk import not_written
 from goldenlayers.editors.compose import compose
 from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.files import adapter, delta
@@ -42,10 +43,8 @@ def save(
             )
             return [path / name for name in names]
         return _save_model(edit, path, model, tokenizer, overwrite, earlier)
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise ResultError(f"{path}: cannot be written: {error}") from error
+    except (OSError, SafetensorError) as error:
+        raise not_written(path, error) from error
 
 
 def _save_delta(edit: Edit, path: Path) -> Path:

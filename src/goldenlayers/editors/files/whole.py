@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from goldenlayers.disk import not_written
 from goldenlayers.errors import ResultError
+from goldenlayers.files import PARTIAL, tidy
 
 # every folder that we write holds it; no other folder is ever replaced
 MARK = "golden_layers.json"
@@ -29,7 +31,7 @@ def require_free(path: Path, overwrite: bool) -> None:
             return
         ours = (path / MARK).is_file()
     except OSError as error:
-        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise not_written(path, error) from error
     if not ours:
         raise ResultError(
             f"{path}: the folder is not empty, and golden-layers did not write it; "
@@ -57,9 +59,10 @@ def write_folder_whole(path: Path, overwrite: bool, write: Callable[[Path], obje
     try:
         path = path.resolve()  # what a link points to is replaced, not the link
         path.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=path.parent, prefix=".partial-"))
+        tidy(path.parent)
+        work = Path(tempfile.mkdtemp(dir=path.parent, prefix=PARTIAL))
     except OSError as error:
-        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise not_written(path, error) from error
     try:
         new, old = work / "new", work / "old"
         new.mkdir()
@@ -74,7 +77,7 @@ def write_folder_whole(path: Path, overwrite: bool, write: Callable[[Path], obje
                 old.rename(path)
             raise
     except OSError as error:
-        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise not_written(path, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

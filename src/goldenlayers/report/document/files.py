@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from goldenlayers.errors import ResultError, SettingsError
+from goldenlayers.disk import not_written
+from goldenlayers.errors import SettingsError
 from goldenlayers.files import write_whole
 from goldenlayers.progress import Progress, silent
 from goldenlayers.report.document.names import file_names, view_title
@@ -63,7 +64,7 @@ def write_figures(
                     files.append(write_whole(folder / f"{name}.csv", table))
         progress("figures", len(written), len(names))
     except OSError as error:
-        raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise not_written(folder, error) from error
     return written
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from goldenlayers.errors import ResultError, SettingsError
+from goldenlayers.disk import not_written
+from goldenlayers.errors import SettingsError
 from goldenlayers.files import write_whole
 from goldenlayers.progress import Progress, silent
 from goldenlayers.report.document.files import write_figures
@@ -65,7 +66,7 @@ def write_report(
         )
         return [page, *_paths(made)]
     except OSError as error:
-        raise ResultError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise not_written(folder, error) from error
 
 
 def _paths(made: dict[tuple[str, int], list[Path]]) -> list[Path]:

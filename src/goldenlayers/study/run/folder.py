@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from goldenlayers.disk import not_written
 from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
 from goldenlayers.results import DAMAGE, require_own, strict, write_json
@@ -55,9 +56,7 @@ class RunFolder:
                 "folder"
             ) from None
         except OSError as error:
-            raise ResultError(
-                f"{self.path}: cannot be written: {error.strerror or error}"
-            ) from error
+            raise not_written(self.path, error) from error
 
     def done(self, place: Path, key: str) -> float | None:
         """Return the seconds that a piece took; None if it is not there, or of other settings."""
@@ -93,7 +92,7 @@ class RunFolder:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_whole(target, lambda path: write_json(path, strict(data)))
         except OSError as error:
-            raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from error
+            raise not_written(target, error) from error
 
 
 def folder_name(name: str) -> str:

@@ -1,0 +1,48 @@
+"""Memory that does not suffice: what to lower."""
+
+from __future__ import annotations
+
+import sys
+
+# torch says of the CPU's memory in a RuntimeError what it says of a GPU's in a class of its own
+OF_CPU = ("can't allocate memory", "not enough memory", "cannot allocate memory")
+LOWER = {
+    "find": "--batch-tokens, or name fewer --layers",
+    "compare": "the number of --layers, or --repeats",
+    "covariance": "--batch-tokens or --max-memory, or name fewer --layers",
+    "edit": "--batch, or edit fewer facts at a time",
+    "evaluate": "--batch, or the number of --layers",
+}
+KEPT = {"find", "compare", "evaluate"}
+
+
+def is_memory(error: BaseException) -> bool:
+    """Return whether an exception says that memory ran out."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")  # not imported for the question alone
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).casefold()
+    return isinstance(error, RuntimeError) and any(words in text for words in OF_CPU)
+
+
+def explain(error: BaseException, command: str) -> str:
+    """Return what to tell the user.
+
+    Args:
+        error: One that `is_memory` knows.
+        command: The subcommand that ran.
+    """
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    said = f" ({first[:200]})" if first else ""
+    lower = f"lower {LOWER[command]}; or take" if command in LOWER else "take"
+    kept = (
+        "; what methods that edit have finished is kept: --resume goes on"
+        if command in KEPT
+        else ""
+    )
+    return (
+        f"the memory does not suffice{said}: {lower} a narrower --dtype (bfloat16), a smaller "
+        f"model, or --device cpu{kept}"
+    )
