@@ -35,6 +35,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.batch
 	$(BIN)/python -m bench.brute_force
 	$(BIN)/python -m bench.cma
+	$(BIN)/python -m bench.cluster
 
 # very long: what docs/editing.md shows
 tables: $(STAMP)
