@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from goldenlayers.extras import need
 from goldenlayers.progress import Say, quiet
 
 LOCAL = "local"
+ANSWER_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def engine_of(
         try:
             engine.start()
             say(
-                f"{workers} workers on {machines} machine{'s' * (machines != 1)}, {cpus} CPU core"
-                f"{'s' * (cpus != 1)} and {gpus} GPUs each"
+                f"{workers} worker{'s' * (workers != 1)} on {machines} machine"
+                f"{'s' * (machines != 1)}, {cpus} CPU core{'s' * (cpus != 1)} and {gpus} GPUs each"
             )
             yield engine
         finally:
@@ -114,8 +116,9 @@ def _connected(ray: Any, cluster: Cluster) -> Iterator[None]:
             cores = None if cluster.workers is None else cluster.workers * cluster.cpus_per_worker
             ray.init("local", num_cpus=cores, include_dashboard=False, **quietly)
         else:
+            _require_answer(cluster.address)
             ray.init(cluster.address, **quietly)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise SettingsError(
             f"cluster {cluster.address!r}: cannot be used: {error}; ray status shows whether one "
             "runs there, and --cluster local starts one here"
@@ -124,3 +127,15 @@ def _connected(ray: Any, cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """See that something listens at host:port: Ray itself would try for minutes.
+
+    Raises:
+        OSError: If nothing does.
+        ValueError: If the port is no number.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
