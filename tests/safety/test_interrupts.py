@@ -14,19 +14,11 @@ from goldenlayers.sweep.engine import Sweep
 from tests import tiny
 from tests.cli.conftest import *  # noqa: F403  the command line on a tiny model
 from tests.safety.killing.found import final, rows_of
-from tests.safety.killing.runs import Runs
 from tests.study.test_compare import SPLIT
 
 FACTS = [dataclasses.replace(f, id=f.id.replace(".", "-")) for f in SPLIT]
 EDITS = ("--method", "brute-force", "--limit", 5, "--batch-tokens", 150, "--layers", "0-2",
          "--steps", 2, "--lr", 0.3, "--clamp", 3)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    server = Runs(tmp_path_factory.mktemp("server"))
-    yield server
-    server.close()
 
 
 @pytest.fixture

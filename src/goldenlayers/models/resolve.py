@@ -7,6 +7,7 @@ from typing import Any
 
 from goldenlayers.errors import ModelError
 from goldenlayers.models import bundled
+from goldenlayers.models.cut_short import what_is_cut_short
 
 
 def resolve(name: str, say: bundled.Say = lambda text: None) -> tuple[str, dict[str, Any]]:
@@ -57,6 +58,12 @@ def explain(name: str, source: str, error: Exception) -> ModelError:
         hint = "it does not fit: try --dtype bfloat16, another --device, or a smaller model"
     elif name.endswith(".gguf"):
         hint = "the GGUF file is damaged, or of an architecture that transformers cannot read"
+    elif Path(source).is_dir() and (cut := what_is_cut_short(Path(source))) is not None:
+        again = (
+            f"delete {source}, and the next call makes it anew" if name == bundled.NAME
+            else "copy or download it again"
+        )  # fmt: skip
+        hint = f"{cut}; {again}"
     elif Path(source).is_dir():
         hint = (
             "the folder is not a complete causal language model with safetensors weights "

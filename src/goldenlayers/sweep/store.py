@@ -8,22 +8,20 @@ open. A transaction is either there or not, whenever the process or the machine 
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
 from goldenlayers.disk import reason
 from goldenlayers.errors import ResultError
 from goldenlayers.sweep.outcome import LayerOutcome
+from goldenlayers.sweep.rows import outcome_of, row_of
 
 NAME = "sweep.sqlite"
 FORMAT_VERSION = 2  # 2: locality is the mean of its kinds
 # "GLsw": told apart from other SQLite files without reading a table
 APPLICATION_ID = 0x474C7377
-COLUMNS = tuple(f.name for f in fields(LayerOutcome))
 CREATE = """
 CREATE TABLE outcomes (
     fact TEXT, layer INTEGER, status TEXT, reason TEXT, nll_before REAL, nll_after REAL,
@@ -128,7 +126,12 @@ class Store:
                     "model, facts and settings, or another folder"
                 )
         for row in rows:
-            outcome = _outcome(path, row)
+            try:
+                outcome = outcome_of(row)
+            except ValueError as error:
+                raise ResultError(
+                    f"{path}: damaged: {error}; move it away to start anew"
+                ) from error
             self.outcomes[outcome.fact, outcome.layer] = outcome
 
     @property
@@ -144,7 +147,7 @@ class Store:
         """
         made = list(outcomes)
         if self._connection is not None:
-            rows = [_row(outcome) for outcome in made]
+            rows = [row_of(outcome) for outcome in made]
             try:
                 self._connection.execute("BEGIN")
                 self._connection.executemany(INSERT, rows)
@@ -170,22 +173,6 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _row(outcome: LayerOutcome) -> tuple[Any, ...]:
-    return tuple(_text(dict(v)) if isinstance(v, Mapping) else v for v in astuple(outcome))
-
-
-def _outcome(path: Path, row: tuple[Any, ...]) -> LayerOutcome:
-    try:
-        values = dict(zip(COLUMNS, row, strict=True))
-        values["scores"] = json.loads(values["scores"])
-        values["rewritten"] = bool(values["rewritten"])
-        for name in ("nll_before", "nll_after"):  # SQLite keeps NaN as NULL
-            values[name] = math.nan if values[name] is None else float(values[name])
-        return LayerOutcome(**values)
-    except (ValueError, TypeError) as error:
-        raise ResultError(f"{path}: damaged: {error}; move it away to start anew") from error
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,8 @@ from goldenlayers.covariance.store import read_tensors, tensor_hash
 from goldenlayers.study.comparison import EDITS_NAME
 from goldenlayers.study.comparison import JSON_NAME as COMPARISON
 from goldenlayers.study.comparison_files import read_edits
-from goldenlayers.sweep.store import COLUMNS, NAME
+from goldenlayers.sweep.rows import COLUMNS
+from goldenlayers.sweep.store import NAME
 
 RANKING = "ranking.json"
 LAYERS = 4  # of the tiny model
