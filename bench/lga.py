@@ -30,15 +30,13 @@ from bench.memory import peak_memory
 from bench.shapes import Case, cases
 from goldenlayers.locators.answers import ScoredPair, old_and_new
 from goldenlayers.locators.fences import Fences
-from goldenlayers.locators.lga import LGA
+from goldenlayers.locators.products import BATCH_TOKENS
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import find_sites
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.batches import Batch, pair_batches
 from goldenlayers.passes.dots import gradient_dots
 from goldenlayers.passes.factor_pass import row_losses
-
-BATCH_TOKENS = LGA().batch_tokens
 
 
 def batches_of(pairs: list[ScoredPair], device: Any) -> list[Batch]:

@@ -37,3 +37,7 @@ class ResultError(GoldenLayersError):
 
 class EditError(GoldenLayersError):
     """An edit cannot be made, applied or taken off."""
+
+
+class MemoryShortError(GoldenLayersError):
+    """Memory runs out even with the smallest batch that there is."""

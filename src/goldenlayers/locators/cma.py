@@ -26,8 +26,10 @@ from goldenlayers.locators.traced import (
     restorations,
     traced_ranking,
 )
+from goldenlayers.passes.batch_tokens import require_bound, room_for
 from goldenlayers.passes.restoring import Restorable, Restoration, find_restorable
-from goldenlayers.passes.tracing import GROWING, Trace, trace
+from goldenlayers.passes.room import Room
+from goldenlayers.passes.tracing import GROWING, MAX_TOKENS, Trace, trace
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,18 @@ class CMA(TraceSettings):
 
     Attributes:
         heat_map: Identifier of a fact that is traced at every token too; None for none.
-        batch_tokens: Bound on the tokens in one batch; a matter of memory and speed alone.
+        batch_tokens: Bound on the tokens in one batch, a matter of memory and speed alone; None to
+            choose, see `goldenlayers.passes.batch_tokens`.
         plain: Run the whole model for each layer; a matter of speed alone.
     """
 
     heat_map: str | None = None
-    batch_tokens: int = 2048
+    batch_tokens: int | None = None
     plain: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_tokens < 1:
-            raise SettingsError(f"batch_tokens {self.batch_tokens}: expected 1 or more")
+        require_bound(self.batch_tokens)
 
     def rank(self, request: Request) -> LayerRanking:
         """Trace every fact that the model knows; the layer with the largest effect is chosen.
@@ -65,10 +67,11 @@ class CMA(TraceSettings):
         places = find_restorable(request.model, request.all_sites, kinds_of(self.kind), self.window)
         known, skipped = known_facts(request, self.traced)
         noise = noise_of(request, known, self.draws, self.noise)
+        room = room_for(request.model, self.batch_tokens, MAX_TOKENS, request.say)
         traces, measured = [], []
         for done, fact in enumerate(known, 1):
             wanted = restorations(fact, self.kind, request.sites)
-            found = self._trace(request, fact, noise, wanted, places)
+            found = self._trace(request, fact, noise, wanted, places, room)
             measured.append(measured_of(found.clean, found.corrupted, found.effects, self.kind))
             traces.append(found)
             request.progress("tracing", done, len(known))
@@ -78,7 +81,7 @@ class CMA(TraceSettings):
         heat_map = None
         if self.heat_map is not None:
             asked = [k for k in known if k.pair.fact.id == self.heat_map]
-            heat_map = self._heat_map(request, asked[0], noise, places) if asked else None
+            heat_map = self._heat_map(request, asked[0], noise, places, room) if asked else None
             if not asked:
                 reason = next(s.reason for s in skipped if s.id == self.heat_map)
                 notes.append(f"no heat map of fact {self.heat_map}: {reason}")
@@ -112,14 +115,15 @@ class CMA(TraceSettings):
         noise: Noise,
         wanted: list[Restoration],
         places: Restorable,
+        room: Room,
     ) -> Trace:
         return trace(
             request.model, request.all_sites, fact.row, noise.of(fact), wanted, places,
-            max_tokens=self.batch_tokens, plain=self.plain,
+            max_tokens=room, plain=self.plain,
         )  # fmt: skip
 
     def _heat_map(
-        self, request: Request, fact: KnownFact, noise: Noise, places: Restorable
+        self, request: Request, fact: KnownFact, noise: Noise, places: Restorable, room: Room
     ) -> dict[str, Any]:
         row, layers = fact.row, [site.layer for site in request.sites]
         wanted = [
@@ -127,7 +131,7 @@ class CMA(TraceSettings):
             for position in range(len(row.ids))
             for layer in layers
         ]
-        found = self._trace(request, fact, noise, wanted, places)
+        found = self._trace(request, fact, noise, wanted, places, room)
         effect = found.effects.mean(axis=1).reshape(len(row.ids), len(layers))
         return {
             "fact": fact.pair.fact.id,

@@ -15,13 +15,16 @@ import numpy as np
 from goldenlayers.errors import LocatorError, SettingsError
 from goldenlayers.locators.base import Request
 from goldenlayers.locators.fences import Fences
+from goldenlayers.locators.products import BATCH_TOKENS
 from goldenlayers.locators.ranked import golden_of, ranked
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, Skipped
 from goldenlayers.locators.stability import selection_stability
 from goldenlayers.models.sites import context_length
 from goldenlayers.models.text import encode_pairs, require_vocabulary
-from goldenlayers.passes.batches import row_batches
-from goldenlayers.passes.gradient_sizes import gradient_sizes
+from goldenlayers.passes.batch_tokens import require_bound, room_for
+from goldenlayers.passes.batches import row_batch, row_lengths
+from goldenlayers.passes.gradient_sizes import GradientSizes, gradient_sizes
+from goldenlayers.passes.room import in_pieces
 
 STATISTICS = ("l2", "mean-abs")
 
@@ -33,19 +36,19 @@ class GradientNorm:
     Attributes:
         statistic: What layers are ranked by: "l2", the Frobenius norm, or "mean-abs", SaLEM's. Both
             are shown.
-        batch_tokens: Bound on the tokens in one batch; a matter of memory and speed alone.
+        batch_tokens: Bound on the tokens in one batch, a matter of memory and speed alone; None to
+            choose, see `goldenlayers.passes.batch_tokens`.
     """
 
     statistic: str = "l2"
-    batch_tokens: int = 512
+    batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.statistic not in STATISTICS:
             raise SettingsError(
                 f"statistic {self.statistic!r} is unknown; expected one of {', '.join(STATISTICS)}"
             )
-        if self.batch_tokens < 1:
-            raise SettingsError(f"batch_tokens {self.batch_tokens}: expected 1 or more")
+        require_bound(self.batch_tokens)
 
     def rank(self, request: Request) -> LayerRanking:
         """Measure the gradients; the layer with the largest one, on average, is chosen.
@@ -71,15 +74,18 @@ class GradientNorm:
         losses = np.zeros(len(fits))
         reached = np.zeros(n_layers, dtype=bool)
         done = 0
-        for batch in row_batches(
-            [rows[i] for i in fits], device=request.model.device, max_tokens=self.batch_tokens
-        ):
-            sized = gradient_sizes(request.model, linears, batch)
-            index = list(batch.index)
+        fitting = [rows[i] for i in fits]
+
+        def run(group: list[int]) -> GradientSizes:
+            batch = row_batch(fitting, group, device=request.model.device)
+            return gradient_sizes(request.model, linears, batch)
+
+        room = room_for(request.model, self.batch_tokens, BATCH_TOKENS, request.say)
+        for index, sized in in_pieces(row_lengths(fitting), room, run, item="fact"):
             sizes["l2"][index] = sized.norms.T.cpu().numpy()
             sizes["mean-abs"][index] = sized.mean_abs.T.cpu().numpy()
             losses[index] = sized.losses.cpu().numpy()
-            reached |= sized.reached.cpu().numpy()
+            reached |= sized.reached.numpy()
             done += len(index)
             request.progress("gradients", done, len(fits))
         by_layer = {k: np.where(reached, v.mean(0), np.nan) for k, v in sizes.items()}

@@ -13,8 +13,12 @@ from goldenlayers.locators.answers import Answers, ScoredPair, old_and_new
 from goldenlayers.locators.base import Request
 from goldenlayers.locators.fences import Bools, Floats
 from goldenlayers.locators.ranking import FactAnswer, Skipped
-from goldenlayers.passes.batches import pair_batches
-from goldenlayers.passes.dots import CROSS, NEW, OLD, gradient_dots
+from goldenlayers.passes.batch_tokens import room_for
+from goldenlayers.passes.batches import pair_batch, pair_lengths
+from goldenlayers.passes.dots import CROSS, NEW, OLD, GradientDots, gradient_dots
+from goldenlayers.passes.room import in_pieces
+
+BATCH_TOKENS = 512  # where they are not chosen by the memory that is free
 
 
 class Products:
@@ -24,7 +28,7 @@ class Products:
         request: What a locator is given.
         old_answer: "record" (the model's where a record has none) or "model".
         scope: "site" for the edit site's weight, "mlp" for every linear weight of the MLP.
-        batch_tokens: Bound on the tokens in one batch.
+        batch_tokens: Bound on the tokens in one batch; None to choose.
 
     Attributes:
         request: As given.
@@ -35,9 +39,10 @@ class Products:
         losses: (2, N) float64, of the old and of the new answer, nats per token.
     """
 
-    def __init__(self, request: Request, old_answer: str, scope: str, batch_tokens: int):
+    def __init__(self, request: Request, old_answer: str, scope: str, batch_tokens: int | None):
         self.request = request
-        self._old_answer, self._batch_tokens = old_answer, batch_tokens
+        self._old_answer = old_answer
+        self._room = room_for(request.model, batch_tokens, BATCH_TOKENS, request.say)
         self.pairs: list[ScoredPair] = []
         self.skipped: list[Skipped] = []
         self.taken = 0
@@ -90,20 +95,22 @@ class Products:
         products = np.zeros((3, len(request.sites), n))
         losses = np.zeros((2, n))
         done = taking - n  # skipped facts are done
-        batches = pair_batches(
-            [p.old for p in answers.pairs],
-            [p.new for p in answers.pairs],
-            device=request.model.device,
-            max_tokens=self._batch_tokens,
-        )
-        for batch in batches:
-            dots = gradient_dots(request.model, self._linears, batch)
-            index = list(batch.index)
-            products[:, :, index] = dots.products.cpu().numpy()
-            losses[:, index] = dots.losses.cpu().numpy()
-            self._came_through |= dots.reached.cpu().numpy()
-            done += len(index)
+        old, new = [p.old for p in answers.pairs], [p.new for p in answers.pairs]
+
+        def run(group: list[int]) -> GradientDots:
+            batch = pair_batch(old, new, group, device=request.model.device)
+            return gradient_dots(request.model, self._linears, batch)
+
+        made = []
+        for group, dots in in_pieces(pair_lengths(old, new), self._room, run, item="fact"):
+            made.append((group, dots))
+            done += len(group)
             request.progress("gradients", done_before + done, len(request.facts))
+        # fetched when all are asked for: fetching waits for the device
+        for group, dots in made:
+            products[:, :, group] = dots.products.cpu().numpy()
+            losses[:, group] = dots.losses.cpu().numpy()
+            self._came_through |= dots.reached.numpy()
         return products, losses
 
     @property
