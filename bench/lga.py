@@ -55,7 +55,7 @@ def ours(case: Case, pairs: list[ScoredPair], names: list[str]) -> np.ndarray:
     return out
 
 
-def loop(case: Case, pairs: list[ScoredPair], names: list[str], *, sites_only: bool) -> np.ndarray:
+def loop(case: Any, pairs: list[ScoredPair], names: list[str], *, sites_only: bool) -> np.ndarray:
     """The same by one backward pass per fact and answer, through the whole model or the sites."""
     out = np.zeros((3, len(names), len(pairs)))
     modules = dict(case.model.named_modules())
@@ -73,9 +73,17 @@ def loop(case: Case, pairs: list[ScoredPair], names: list[str], *, sites_only: b
                 torch.nn.functional.cross_entropy(logits, ids[0, row.n_prompt :]).backward()
                 grads.append([w.grad for w in weights])
             for j, (old, new) in enumerate(zip(*grads, strict=True)):
-                out[:, j, i] = [(a * b).sum() for a, b in ((old, old), (old, new), (new, new))]
+                old, new = wide(old), wide(new)
+                out[:, j, i] = [
+                    float((a * b).sum()) for a, b in ((old, old), (old, new), (new, new))
+                ]
         case.model.zero_grad(set_to_none=True)
     return out
+
+
+def wide(x: torch.Tensor) -> torch.Tensor:
+    """In float32 or wider."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def floor(case: Case, pairs: list[ScoredPair], names: list[str]) -> None:
