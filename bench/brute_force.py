@@ -24,18 +24,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.edit import SETTINGS, Done, loop
+from bench.edit import SETTINGS, STEPS, Done, loop
 from bench.shapes import Case, cases
 from bench.spent import Spent
 from bench.sweep_counts import Counts, asked_of, counts
+from bench.swept import Swept, agreement
 from goldenlayers.editors.fact_rows import FactRows
 from goldenlayers.editors.outcome import Outcome
 from goldenlayers.editors.protocol import EditRequest
@@ -50,75 +50,56 @@ from goldenlayers.metrics.replies import nll
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import EditSite, find_sites
 from goldenlayers.sweep.engine import BATCH_TOKENS, GROWING, Sweep
-from goldenlayers.sweep.outcome import LayerOutcome
 from goldenlayers.sweep.run import prepared
 from goldenlayers.sweep.scoring import layer_outcome
-
-T = TypeVar("T")
-Edit = tuple[str, int]  # a fact's identifier and a layer
 
 
 class Kept(RROME):
     """R-ROME whose solutions can be looked at afterwards, and the time that they took."""
 
-    found: ClassVar[list[list[Solution]]] = []  # of the last call
+    found: ClassVar[dict[tuple[int, ...], list[Solution]]] = {}  # by the bare prompt's row
     spent: ClassVar[Spent] = Spent()
 
     def solve(
-        self, request: EditRequest, facts: Sequence[FactRows], max_tokens: int | None = None
+        self, request: EditRequest, facts: Sequence[FactRows], max_tokens: Any = None
     ) -> list[list[Solution]]:
         """Solve as R-ROME does."""
         solve = super().solve
-        Kept.found = Kept.spent.on(partial(solve, request, facts, max_tokens))
-        return Kept.found
-
-
-@dataclass
-class Swept:
-    """What a way to sweep made, and what it took."""
-
-    updates: dict[Edit, torch.Tensor] = field(default_factory=dict)
-    outcomes: dict[Edit, LayerOutcome] = field(default_factory=dict)
-    values: Spent = field(default_factory=Spent)
-    scoring: Spent = field(default_factory=Spent)
-    value_work: int = 0
-    scoring_work: int = 0
-
-    def both(self) -> Spent:
-        """Return the time of values and scoring together."""
-        return self.values.plus(self.scoring)
+        found = Kept.spent.on(partial(solve, request, facts, max_tokens))
+        Kept.found |= {rows.bare.ids: of_fact for rows, of_fact in zip(facts, found, strict=True)}
+        return found
 
 
 def ours(sweep: Sweep, facts: Sequence[Fact], before: Any) -> Swept:
     """Sweep by the growing batch."""
     swept, total = Swept(), Spent()
-    Kept.spent = swept.values
+    Kept.spent, Kept.found = swept.values, {}
     for block in total.on(partial(sweep.blocks, facts, len(sweep.sites))):
-        made = total.on(partial(sweep.run, block.facts, baseline=before))
-        for outcome in made:
-            assert outcome.computed == GROWING, outcome.computed
+        for outcome in total.on(partial(sweep.run, block.facts, baseline=before)):
             swept.outcomes[outcome.fact, outcome.layer] = outcome
-        for fact, solutions in zip(block.facts, Kept.found, strict=True):
-            for site, solution in zip(sweep.sites, solutions, strict=True):
-                if solution.update is not None:
-                    left, right = solution.update.left, solution.update.right
-                    swept.updates[fact.id, site.layer] = left @ right.T
+    request = EditRequest(sweep.model, sweep.tokenizer, facts, (), sweep.templates, {})
+    for fact, rows in zip(facts, sweep.editor.prepare(request), strict=True):
+        for site, solution in zip(sweep.sites, Kept.found[rows.bare.ids], strict=True):
+            if solution.update is not None:
+                left, right = solution.update.left, solution.update.right
+                swept.updates[fact.id, site.layer] = left @ right.T
     swept.scoring = total.plus(swept.values, -1.0)
     return swept
 
 
 def obvious(
-    case: Case, fact: Fact, sweep: Sweep, site: EditSite, row: Any, before: FactBefore, into: Swept
-) -> Done:
+    case: Any, fact: Fact, sweep: Sweep, site: EditSite, row: Any, before: FactBefore, into: Swept,
+    steps: int = STEPS,
+) -> Done:  # fmt: skip
     """Edit one fact at one layer, score it and undo it, the obvious way."""
     depth = len(sweep.sites)
-    done = into.values.on(partial(loop, case, fact, site, sweep.templates, depth))
+    done = into.values.on(partial(loop, case, fact, site, sweep.templates, depth, steps))
     asked = asked_of(row, before)
     first, *rest = into.scoring.on(partial(ask, case.model, site, done.update, asked))
     fits = first.argmax == row.answer
     outcome = Outcome(fact, (site.layer,), "", "", 0.0, nll(first.log_probs), fits)
     norm = float(done.update.norm())
-    into.updates[fact.id, site.layer] = done.update
+    into.updates[fact.id, site.layer] = done.update.cpu()
     into.outcomes[fact.id, site.layer] = layer_outcome(outcome, site, before, rest, norm, "loop")
     return done
 
@@ -126,7 +107,7 @@ def obvious(
 def ask(model: Any, site: EditSite, update: torch.Tensor, rows: list[Any]) -> list[Prediction]:
     weight = weight_of(model, site.name)
     kept = weight.data
-    weight.data = kept + (update.T if site.transposed else update)
+    weight.data = (kept + (update.T if site.transposed else update)).to(kept.dtype)
     try:
         return predict(model, rows)
     finally:
@@ -138,32 +119,6 @@ def spread(layers: Sequence[int], n: int) -> list[int]:
     if not 0 < n < len(layers):
         return list(layers)
     return [layers[int((i + 0.5) * len(layers) / n)] for i in range(n)]
-
-
-def agreement(a: Swept, b: Swept) -> list[str]:
-    """Return how far the two agree at the edits that both made."""
-    edits = sorted(b.updates)
-    error = max(
-        float((a.updates[e] - b.updates[e]).abs().max() / b.updates[e].abs().max()) for e in edits
-    )
-    pairs = [(a.outcomes[e], b.outcomes[e]) for e in edits]
-    # one score is no share but a number of nats
-    shares = [name for name in pairs[0][0].scores if name != "nll_new"]
-    differing = [
-        f"{name} of {x.fact} at layer {x.layer}: {x.scores[name]} and {y.scores[name]}"
-        for x, y in pairs
-        for name in shares
-        if x.scores[name] != y.scores[name]
-    ]
-    differing += [
-        f"rewritten of {x.fact} at layer {x.layer}" for x, y in pairs if x.rewritten != y.rewritten
-    ]
-    nats = max(abs(x.nll_after - y.nll_after) for x, y in pairs)
-    return [
-        f"agreement over {len(edits)} edits: updates differ by {error:.1e} of their largest entry; "
-        f"the new answer's cost by {nats:.1e} nats a token; all other scores are "
-        + ("equal" if not differing else "DIFFERENT: " + "; ".join(differing))
-    ]
 
 
 def machine_peak() -> float:
@@ -194,6 +149,7 @@ def run(case: Case, kind: str, layers_timed: int, given: float | None, console: 
         lambda: baseline(case.model, case.tokenizer, case.facts, generate=False, fluency=False)
     )
     made = ours(sweep, case.facts, before)
+    assert all(o.computed == GROWING for o in made.outcomes.values())
     timed, every = Swept(), Swept()  # of the loop: the layers that are run, and all
     sizes = []
     for fact, fact_rows in zip(case.facts, rows, strict=True):

@@ -25,7 +25,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.lga import machine_rate
+from bench.lga import machine_rate, wide
 from bench.shapes import Case, cases
 from goldenlayers.editors.run import edit
 from goldenlayers.editors.templates import Templates, make_templates
@@ -65,18 +65,21 @@ def ours(case: Case, fact: Fact, site: EditSite, templates: Templates, depth: in
     )
 
 
-def loop(case: Case, fact: Fact, site: EditSite, templates: Templates, depth: int) -> Done:
+def loop(
+    case: Any, fact: Fact, site: EditSite, templates: Templates, depth: int, most: int = STEPS
+) -> Done:
     rows = subject_rows(
         case.tokenizer, templates.prefixes, fact.prompt, fact.subject, fact.target_new
     )
     kl = subject_rows(case.tokenizer, [""], f"{fact.subject} is a", fact.subject, None)
     n = len(rows)
-    ids, at = padded([*(r.ids[:-1] for r in rows), kl[0].ids]), [r.subject for r in (*rows, *kl)]
+    ids = padded([*(r.ids[:-1] for r in rows), kl[0].ids], case.model.device)
+    at = [r.subject for r in (*rows, *kl)]
     tokens = sum(len(r.ids) - 1 for r in rows) + len(kl[0].ids)
     with untouched(case.model):
         keys, outputs = look(case.model, site, ids[:n], at[:n])  # u's pass
         _, bare = look(case.model, site, ids[:1], at[:1])  # v0's pass
-        delta, steps = train(case.model, site, rows, kl, ids, at, bare[0])
+        delta, steps = train(case.model, site, rows, kl, ids, at, bare[0], most)
         key, o = keys.mean(0), outputs.mean(0)
     passes = (steps + 1) * tokens + len(rows[0].ids) - 1
     return Done(torch.outer(bare[0] + delta - o, key) / (key @ key), steps, passes, passes * depth)
@@ -84,7 +87,7 @@ def loop(case: Case, fact: Fact, site: EditSite, templates: Templates, depth: in
 
 def train(
     model: Any, site: EditSite, rows: list[SubjectRow], kl: list[SubjectRow],
-    ids: torch.Tensor, at: list[int], v0: torch.Tensor,
+    ids: torch.Tensor, at: list[int], v0: torch.Tensor, most: int,
 ) -> tuple[torch.Tensor, int]:  # fmt: skip
     n = len(rows)
     delta = torch.zeros_like(v0, requires_grad=True)
@@ -93,24 +96,24 @@ def train(
 
     def add(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
         out = output.clone()
-        out[torch.arange(len(ids)), at] += delta
+        out[torch.arange(len(ids)), at] += delta.to(out)
         return out
 
     handle = model.get_submodule(site.name).register_forward_hook(add)
     try:
-        for step in range(STEPS):
+        for step in range(most):
             logits = model(input_ids=ids, use_cache=False).logits
-            logp = logits.log_softmax(-1)
+            logp = wide(logits).log_softmax(-1)
             nll = torch.stack([
                 -logp[r, row.n_prompt - 1 : len(row.ids) - 1]
-                .gather(1, torch.tensor(row.answer)[:, None]).mean()
+                .gather(1, torch.tensor(row.answer, device=ids.device)[:, None]).mean()
                 for r, row in enumerate(rows)
             ]).mean()  # fmt: skip
             now = logp[n, len(kl[0].ids) - 1]
             clean = now.detach() if clean is None else clean
             loss = nll + KL * (now.exp() * (now - clean)).sum()
             loss = loss + DECAY * delta.norm() / v0.norm() ** 2
-            if loss < 0.05 or step == STEPS - 1:
+            if loss < 0.05 or step == most - 1:
                 break
             adam.zero_grad()
             loss.backward()
@@ -138,12 +141,12 @@ def look(
         model(input_ids=ids, use_cache=False)
     finally:
         handle.remove()
-    return seen["keys"], seen["outputs"]
+    return wide(seen["keys"]), wide(seen["outputs"])
 
 
-def padded(rows: list[tuple[int, ...]]) -> torch.Tensor:
+def padded(rows: list[tuple[int, ...]], device: torch.device) -> torch.Tensor:
     T = max(map(len, rows))
-    return torch.tensor([[*r, *([r[-1]] * (T - len(r)))] for r in rows])
+    return torch.tensor([[*r, *([r[-1]] * (T - len(r)))] for r in rows], device=device)
 
 
 def run(case: Case, layer: int, kind: str, rounds: int, rate: float) -> list[str]:

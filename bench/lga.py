@@ -30,15 +30,13 @@ from bench.memory import peak_memory
 from bench.shapes import Case, cases
 from goldenlayers.locators.answers import ScoredPair, old_and_new
 from goldenlayers.locators.fences import Fences
-from goldenlayers.locators.lga import LGA
+from goldenlayers.locators.products import BATCH_TOKENS
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import find_sites
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.batches import Batch, pair_batches
 from goldenlayers.passes.dots import gradient_dots
 from goldenlayers.passes.factor_pass import row_losses
-
-BATCH_TOKENS = LGA().batch_tokens
 
 
 def batches_of(pairs: list[ScoredPair], device: Any) -> list[Batch]:
@@ -57,7 +55,7 @@ def ours(case: Case, pairs: list[ScoredPair], names: list[str]) -> np.ndarray:
     return out
 
 
-def loop(case: Case, pairs: list[ScoredPair], names: list[str], *, sites_only: bool) -> np.ndarray:
+def loop(case: Any, pairs: list[ScoredPair], names: list[str], *, sites_only: bool) -> np.ndarray:
     """The same by one backward pass per fact and answer, through the whole model or the sites."""
     out = np.zeros((3, len(names), len(pairs)))
     modules = dict(case.model.named_modules())
@@ -75,9 +73,17 @@ def loop(case: Case, pairs: list[ScoredPair], names: list[str], *, sites_only: b
                 torch.nn.functional.cross_entropy(logits, ids[0, row.n_prompt :]).backward()
                 grads.append([w.grad for w in weights])
             for j, (old, new) in enumerate(zip(*grads, strict=True)):
-                out[:, j, i] = [(a * b).sum() for a, b in ((old, old), (old, new), (new, new))]
+                old, new = wide(old), wide(new)
+                out[:, j, i] = [
+                    float((a * b).sum()) for a, b in ((old, old), (old, new), (new, new))
+                ]
         case.model.zero_grad(set_to_none=True)
     return out
+
+
+def wide(x: torch.Tensor) -> torch.Tensor:
+    """In float32 or wider."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def floor(case: Case, pairs: list[ScoredPair], names: list[str]) -> None:

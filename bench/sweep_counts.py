@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.shapes import Case
 from goldenlayers.editors.fact_rows import FactRows
 from goldenlayers.metrics.baseline import FactBefore
 from goldenlayers.metrics.predict import feed_of, picks_of
@@ -74,7 +73,7 @@ def asked_of(row: Any, before: FactBefore) -> list[Any]:
     return [row, *rows_of(before)]
 
 
-def counts(case: Case, site: EditSite, depth: int, rows: FactRows, before: FactBefore) -> Counts:
+def counts(case: Any, site: EditSite, depth: int, rows: FactRows, before: FactBefore) -> Counts:
     asked = asked_of(rows.bare, before)
     feed = feed_of(asked)
     tails = [len(row.ids) - row.subject for row in rows.fed]

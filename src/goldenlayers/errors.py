@@ -41,3 +41,7 @@ class ClusterError(GoldenLayersError):
 
 class EditError(GoldenLayersError):
     """An edit cannot be made, applied or taken off."""
+
+
+class MemoryShortError(GoldenLayersError):
+    """Memory runs out even with the smallest batch that there is."""

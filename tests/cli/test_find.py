@@ -116,7 +116,7 @@ def test_ranking_json_says_what_was_done_with_what(find, llama, facts_file):
         "quartiles": "linear",
         "confidence": None,
         "resamples": 1000,
-        "batch_tokens": 512,
+        "batch_tokens": None,  # the default of the device
         "seed": 5,
         "split": "auto",
         "limit": None,

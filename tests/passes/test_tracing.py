@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from goldenlayers.errors import MemoryShortError
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.landmarks import find_landmarks
 from goldenlayers.models.sites import find_sites
@@ -226,14 +227,14 @@ def test_a_model_that_the_batch_does_not_suit_falls_back_and_says_so(monkeypatch
     assert not any(m._forward_hooks for m in model.modules())
 
 
-def test_running_out_of_memory_goes_through(monkeypatch):
+def test_running_out_of_memory_is_not_taken_for_an_unsuited_model(monkeypatch):
     model, sites, places, noise = setting("llama")
 
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(tracing, "Replay", full)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(MemoryShortError, match="the clean and 2 corrupted rows of one fact"):
         trace(model, sites, ROW, noise, [Restoration("mlp", 1, ROW.last)], places)
 
 

@@ -84,7 +84,7 @@ def command(
     batch_tokens: Annotated[
         int,
         typer.Option(
-            help="Tokens in a batch; lower it if memory is short.", rich_help_panel=options.HOW
+            help="Tokens in a batch; fewer where memory runs out.", rich_help_panel=options.HOW
         ),
     ] = 2048,
     max_memory: Annotated[

@@ -126,8 +126,8 @@ def command(
     batch_tokens: Annotated[
         int | None,
         typer.Option(
-            help="Tokens that are run together, 512 for gradients and 2048 for edits; lower it if "
-            "memory is short.",
+            help="Most tokens that are run together. By default 512 for gradients and 2048 for "
+            "edits, on a GPU what its free memory bears; fewer where memory runs out.",
             rich_help_panel=HOW,
         ),
     ] = None,

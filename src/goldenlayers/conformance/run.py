@@ -6,19 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from goldenlayers.conformance.case import Case
 from goldenlayers.conformance.edits import effect_and_revert, export_and_reload, repeatable
 from goldenlayers.conformance.fast_paths import dots, growing_batch, prefix_reuse, tracing
 from goldenlayers.conformance.result import FAILS, SKIPPED, Check, Conformance, Found
 from goldenlayers.conformance.structure import edit_sites, spans
-from goldenlayers.errors import FactError, GoldenLayersError
+from goldenlayers.errors import FactError, GoldenLayersError, MemoryShortError
 from goldenlayers.facts.bundled import bundled_facts
 from goldenlayers.facts.fact import Fact
 from goldenlayers.models.causal import require_causal
 from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.passes.memory import ran_out
 from goldenlayers.progress import Progress, silent
 from goldenlayers.versions import versions
 
@@ -86,12 +85,10 @@ def check_model(
                 found = Found(SKIPPED, why)
             else:
                 found = check(case)
-        except (torch.OutOfMemoryError, MemoryError):
-            found = Found(FAILS, "out of memory; try another device or dtype")
-        except GoldenLayersError as error:
-            found = Found(FAILS, f"{type(error).__name__}: {error}"[:300])
         except Exception as error:  # the row of a table, whatever a new architecture raises
-            found = Found(FAILS, f"{type(error).__name__}: {error}"[:300])
+            short = ran_out(error) or isinstance(error, MemoryShortError)
+            why = f"{type(error).__name__}: {error}"[:300]
+            found = Found(FAILS, "out of memory; try another device or dtype" if short else why)
         what = next(iter((check.__doc__ or "").splitlines()), "")
         made.append(Check(name, what, found, time.perf_counter() - start))
     return Conformance(

@@ -32,6 +32,7 @@ from goldenlayers.models.causal import require_causal
 from goldenlayers.models.chat import plain
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import choose_layers, context_length, find_sites
+from goldenlayers.passes.room import shortage_told
 from goldenlayers.progress import Progress, silent
 
 TOKENS_PER_FEATURE = 5
@@ -83,7 +84,7 @@ def key_covariance(
         length: Most tokens in a window; also bounded by the model's context.
         dtype: Dtype of the sums, "float32" or "float64".
         seed: Seed of the text that the model samples.
-        batch_tokens: Tokens in a forward pass, padding counted.
+        batch_tokens: Tokens in a forward pass, padding counted; fewer where memory runs out.
         max_memory: Most bytes that sums may take; by default 0.8 of what is free. Where the sums of
             all layers do not fit, several passes over groups of layers are made.
         cache: Folder to keep the sums in; None for golden-layers' cache, False to keep nothing.
@@ -107,6 +108,7 @@ def key_covariance(
         ModelError: If the model is not causal, a key is not finite, or the tokenizer is not its
             own.
         ResultError: If a result cannot be written.
+        MemoryShortError: If memory does not suffice for one window.
 
     Example:
         >>> covariances = goldenlayers.key_covariance(model, tokenizer, layers="4-8")
@@ -135,7 +137,7 @@ def key_covariance(
         _tell_of_other_formats(folder, [keys[s.layer] for s in missing], say)
     if missing:
         held: dict[int, KeyMoment] = {}
-        with untouched(model), torch.no_grad():
+        with untouched(model), torch.no_grad(), shortage_told("the second moments"):
             require_causal(model, finite=True)
             request = TextRequest(
                 model=model,

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from goldenlayers.errors import SettingsError
 from goldenlayers.models.sites import EditSite
+from goldenlayers.passes.memory import free_memory
 from goldenlayers.passes.moments import KeyMoments
 
 # Of the free memory, the share that sums may take; the rest is for the passes themselves.
 FREE_SHARE = 0.8
-CONTROL_GROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +107,6 @@ def trial_seconds(moments: KeyMoments, window: Sequence[int]) -> float:
     seconds = time.perf_counter() - start
     moments.reset()
     return seconds / len(window)
-
-
-def free_memory(device: torch.device) -> int:
-    """Return how many bytes are free on a device."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    # accelerate, which transformers needs to read the bundled model, brings psutil
-    free = int(importlib.import_module("psutil").virtual_memory().available)
-    for limit, usage in CONTROL_GROUPS:
-        try:
-            bound = int(Path(limit).read_text()) - int(Path(usage).read_text())
-        except (OSError, ValueError):  # no such control group, or "max"
-            continue
-        free = min(free, max(0, bound))
-    return free
 
 
 def duration(seconds: float) -> str:

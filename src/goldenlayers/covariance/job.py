@@ -79,7 +79,7 @@ class Job:
         any_token = (request.tokenizer("a", add_special_tokens=False)["input_ids"] or [0])[0]
         window = [*request.begin, *[any_token] * length][:length]
         require_vocabulary(request.model, [window])
-        moments = KeyMoments(request.model, passes[0], self.dtype)
+        moments = KeyMoments(request.model, passes[0], self.dtype, self.say)
         seconds = trial_seconds(moments, window) * request.tokens * len(passes)
         del moments  # the passes make their own
         beside = batch_bytes(sites, self.dtype, self.batch_tokens)
@@ -107,7 +107,7 @@ class Job:
         """Make one pass over the text; return the group's second moments, if they are not kept."""
         request = self.request
         start = time.perf_counter()
-        moments = KeyMoments(request.model, group, self.dtype)
+        moments = KeyMoments(request.model, group, self.dtype, self.say)
         if not resume:
             part.remove()
         done = part.load(moments) if resume else 0

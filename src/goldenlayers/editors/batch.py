@@ -26,7 +26,7 @@ from torch import Tensor
 
 from goldenlayers.editors.edit import Outcome, Update
 from goldenlayers.editors.fact_rows import FactRows, answer_fit, merged
-from goldenlayers.editors.fact_runs import in_runs, longest_tail
+from goldenlayers.editors.fact_runs import longest_tail, over_runs
 from goldenlayers.editors.fact_value import FactValue
 from goldenlayers.editors.factors import side_by_side
 from goldenlayers.editors.numbers import require_whole
@@ -148,8 +148,12 @@ class BatchEditor(SiteEditor):
         """Train the values behind the last layer, many side by side."""
         at_last = replace(request, sites=request.sites[-1:])
         found: dict[int, FactValue | Solution] = {}
-        for run in in_runs(rows, longest_tail):
-            for i, (one,) in zip(run, self.values(at_last, [rows[i] for i in run]), strict=True):
+
+        def train(run: list[int]) -> list[list[FactValue | str]]:
+            return self.values(at_last, [rows[i] for i in run])
+
+        for run, trained in over_runs(request.model, rows, longest_tail, train):
+            for i, (one,) in zip(run, trained, strict=True):
                 if isinstance(one, str):
                     found[i] = Solution(None, None, {}, one)
                 elif one.value.has_gradient:

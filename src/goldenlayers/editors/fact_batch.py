@@ -20,6 +20,7 @@ from goldenlayers.editors.value import require_same
 from goldenlayers.models.sites import EditSite
 from goldenlayers.models.subject import SubjectRow
 from goldenlayers.passes.growing import Change
+from goldenlayers.passes.memory import ran_out
 from goldenlayers.passes.replay import Group, Replay
 from goldenlayers.passes.rows import Reads, padded
 from goldenlayers.passes.whole_rows import changed_logits
@@ -76,9 +77,9 @@ class FactBatch:
             try:
                 self._replay = self._replayed(fed)
                 self.computed = FROM_SITE
-            except (torch.OutOfMemoryError, MemoryError):
-                raise
             except UNSUITED as error:
+                if ran_out(error):
+                    raise
                 why = f"because skipping failed: {type(error).__name__} {error}"
                 self.computed = f"{WHOLE_ROWS}, {why}"[:300]
 

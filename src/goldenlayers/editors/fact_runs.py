@@ -6,9 +6,14 @@ needs (`python -m bench.batch` tells how many are padding).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from goldenlayers.editors.fact_rows import FactRows
+from goldenlayers.passes.batch_tokens import room_for
+
+T = TypeVar("T")
 
 # Tokens of a run, padding counted: enough to keep the processor busy; more would mix lengths.
 RUN_TOKENS = 512
@@ -37,6 +42,41 @@ def in_runs(
             rows = len(facts[i].fed)
         runs[-1].append(i)
     return runs
+
+
+def over_runs(
+    model: Any,
+    facts: Sequence[FactRows],
+    length: Callable[[FactRows], int],
+    work: Callable[[list[int]], T],
+) -> Iterator[tuple[list[int], T]]:
+    """Do some work run by run; where memory runs out, with half of the facts of a run.
+
+    Args:
+        model: The model; on a GPU runs are as long as the free memory bears.
+        facts: The facts.
+        length: As for `in_runs`.
+        work: Called with the numbers of some facts; what it returns must not be None.
+
+    Yields:
+        The numbers of the facts of each run, with what `work` returned.
+
+    Raises:
+        MemoryShortError: If memory does not suffice for one fact alone.
+    """
+    room = room_for(model, None, RUN_TOKENS)
+    left = in_runs(facts, length, room.tokens)
+    while left:
+        run = left.pop(0)
+        done = room.attempt(
+            partial(work, run),
+            sum(len(facts[i].fed) for i in run) * max(length(facts[i]) for i in run),
+            least="the rows of one fact" if len(run) == 1 else None,
+        )
+        if done is None:
+            left[:0] = [run[: len(run) // 2], run[len(run) // 2 :]]
+        else:
+            yield run, done
 
 
 def longest_tail(rows: FactRows) -> int:

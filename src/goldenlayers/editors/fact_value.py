@@ -18,16 +18,19 @@ from goldenlayers.editors.value import MismatchError, Value, ValueSettings, Want
 from goldenlayers.errors import EditError
 from goldenlayers.models.sites import EditSite
 from goldenlayers.passes.hooked import hooked
+from goldenlayers.passes.memory import ran_out
 from goldenlayers.passes.replay import Group, Replay, add_at_start
+from goldenlayers.passes.room import Room
 from goldenlayers.passes.rows import Clean, Reads
+from goldenlayers.passes.transfers import fetched
 from goldenlayers.passes.whole_rows import WholeRows
 
 # v0: the site's output for the bare prompt, its mean over templates, or the residual stream behind
 # the site's block for the bare prompt (then only the norm of v0 has a say)
 VALUES_FROM = ("prompt", "mean", "stream")
 PREFIX_REUSE, WHOLE_ROWS = "prefix reuse", "whole rows"
-# What a model that the cache does not suit may raise. Running out of memory is a RuntimeError too,
-# and is let through: whole rows need more.
+# What a model that the cache does not suit may raise. Running out of memory may be a RuntimeError
+# too (`goldenlayers.passes.memory.ran_out`), and is let through: whole rows need more.
 UNSUITED = (MismatchError, RuntimeError, TypeError, ValueError, AttributeError, KeyError)
 
 # Called after each evaluation of a loss: number of the fact, number of the site, step, delta.
@@ -93,7 +96,7 @@ def fact_values(
     *,
     value_from: str,
     prefix_reuse: bool,
-    max_tokens: int | None = None,
+    max_tokens: int | Room | None = None,
     beside: Beside | None = None,
     on_step: OnSiteStep = ignore_site_step,
 ) -> list[list[FactValue]]:
@@ -115,6 +118,7 @@ def fact_values(
 
     Raises:
         EditError: If the model gives numbers that are not finite before anything is changed.
+        MemoryShortError: If memory does not suffice for one value alone.
     """
     how = WHOLE_ROWS
     if prefix_reuse:
@@ -124,9 +128,9 @@ def fact_values(
             )
         except _CallerError as error:
             raise error.cause from None
-        except (torch.OutOfMemoryError, MemoryError):
-            raise
         except UNSUITED as error:
+            if ran_out(error):
+                raise
             if len(facts) > 1:  # each by itself: it may be one of them alone
                 return [
                     fact_values(
@@ -162,7 +166,7 @@ def _guarded(on_step: OnSiteStep) -> OnSiteStep:
 
 def _replayed(
     model: Any, sites: Sequence[EditSite], facts: Sequence[FactRows], settings: ValueSettings,
-    value_from: str, max_tokens: int | None, beside: Beside | None, on_step: OnSiteStep,
+    value_from: str, max_tokens: int | Room | None, beside: Beside | None, on_step: OnSiteStep,
 ) -> list[list[FactValue]]:  # fmt: skip
     starts = [sum(len(rows.fed) for rows in facts[:f]) for f in range(len(facts))]
     reads = Reads(
@@ -260,7 +264,8 @@ def _of_site(
 
 def _require_finite(clean: Clean) -> None:
     for what, xs in (("logits", [clean.logits]), ("keys", clean.keys), ("outputs", clean.outputs)):
-        if not all(torch.isfinite(x).all() for x in xs):
+        # fetched together: each fetching waits for the device
+        if not all(fetched([torch.isfinite(x).all() for x in xs])):
             raise EditError(
                 f"the model's {what} are not finite in {xs[0].dtype} before anything is changed; "
                 "load it in a wider dtype, or take earlier edits off"

@@ -109,9 +109,12 @@ def attention_of(model: Any, site: EditSite) -> str:
 class PairTraining(Training):
     """Training that is relaxed, and may end, once the answer is the likeliest."""
 
-    def ends(self, logp: Tensor, seen: Step) -> bool:
+    def sign(self, logp: Tensor) -> Tensor:
+        """Return whether each answer token is the likeliest."""
+        return (logp.argmax(-1) == self.targets.labels.to(logp.device)).all()
+
+    def ends(self, sign: float, seen: Step) -> bool:
         """Whether each answer token is the likeliest and the KL term small; see the module."""
-        labels = self.targets.labels.to(logp.device)  # (N_a,)
-        likeliest = bool((logp.argmax(-1) == labels).all())
+        likeliest = bool(sign)
         self.weight = RELAXED if likeliest else 1.0
         return likeliest and seen.kl <= MOST_KL

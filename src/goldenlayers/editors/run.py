@@ -31,6 +31,7 @@ from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import EditSite
+from goldenlayers.passes.room import shortage_told
 from goldenlayers.progress import Progress, silent
 from goldenlayers.versions import versions
 
@@ -97,6 +98,7 @@ def edit(
         SiteError: If the edit site cannot be found.
         ModelError: If the model is not causal, or the tokenizer is not its own.
         EditError: If no finite update exists.
+        MemoryShortError: If memory does not suffice for the smallest batch.
 
     Example:
         >>> edit = goldenlayers.edit(model, tokenizer, fact, layer=8)
@@ -110,7 +112,7 @@ def edit(
     width = getattr(chosen_editor, "window", 1)
     sites, chosen_by = resolve_layers(model, tokenizer, layer, site, seed, progress, width)
     moments = moments_of(covariance, sites, model, tokenizer, chosen_editor)
-    with untouched(model):
+    with untouched(model), shortage_told("editing"):
         require_causal(model)
         made = make_templates(model, tokenizer, templates, seed=seed)
         solvers = solvers_of(moments, chosen_editor)

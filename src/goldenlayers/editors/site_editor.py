@@ -29,6 +29,7 @@ from goldenlayers.errors import EditError, SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.models.sites import EditSite, text_config
 from goldenlayers.models.subject import OCCURRENCES
+from goldenlayers.passes.room import Room
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class SiteEditor(ABC):
         ]
 
     def values(
-        self, request: EditRequest, facts: Sequence[FactRows], max_tokens: int | None = None
+        self, request: EditRequest, facts: Sequence[FactRows], max_tokens: int | Room | None = None
     ) -> list[list[FactValue | str]]:
         """Train the value of each fact at each site, all side by side.
 
@@ -169,7 +170,7 @@ class SiteEditor(ABC):
         return [[v.value.error or v for v in of_fact] for of_fact in found]
 
     def solve(
-        self, request: EditRequest, facts: Sequence[FactRows], max_tokens: int | None = None
+        self, request: EditRequest, facts: Sequence[FactRows], max_tokens: int | Room | None = None
     ) -> list[list[Solution]]:
         """Find the update of each fact at each site, all side by side, into the model as it stands.
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from goldenlayers.editors.fact_rows import FactRows
-from goldenlayers.editors.fact_runs import in_runs, longest_row
+from goldenlayers.editors.fact_runs import longest_row, over_runs
 from goldenlayers.models.sites import EditSite
-from goldenlayers.passes.rows import Reads, clean_pass
+from goldenlayers.passes.rows import Clean, Reads, clean_pass
+from goldenlayers.passes.transfers import on_device
 
 
 @torch.no_grad()
@@ -34,11 +35,14 @@ def subjects(
     sites = [site] if site.name == last.name else [site, last]
     keys: list[Tensor] = [torch.empty(0)] * len(facts)
     written = list(keys)
-    for run in in_runs(facts, longest_row):
+
+    def run_clean(run: list[int]) -> Clean:
         rows = [row for i in run for row in facts[i].fed[: facts[i].n_templates]]
-        ends = torch.tensor([len(row.ids) - 1 for row in rows], device=model.device)
+        ends = on_device([len(row.ids) - 1 for row in rows], model.device)
         reads = Reads(torch.arange(len(rows), device=model.device), ends)
-        seen = clean_pass(model, sites, rows, reads, keep_cache=False)
+        return clean_pass(model, sites, rows, reads, keep_cache=False)
+
+    for run, seen in over_runs(model, facts, longest_row, run_clean):
         wide = torch.promote_types(seen.keys[0].dtype, torch.float32)
         start = 0
         for i in run:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +16,10 @@ from goldenlayers.editors.value import (
     Value,
     ValueSettings,
     Wanted,
-    require_same,
+    require_all_same,
 )
+from goldenlayers.passes.room import Room
+from goldenlayers.passes.transfers import fetched
 
 # Called after each evaluation of a loss with the number of the value among those trained together,
 # the step, and the delta that it was evaluated at.
@@ -36,14 +40,15 @@ def train_values(
     wanted: Sequence[Wanted],
     settings: ValueSettings,
     *,
-    max_tokens: int | None = None,
+    max_tokens: int | Room | None = None,
     on_step: OnValueStep = ignore_value_step,
     training: type[Training] | None = None,
 ) -> list[Value]:
     """Train values side by side: each step is one run of as many as there is room for.
 
     A value that is done leaves, and one that waits takes its place. Each is the same as if it were
-    trained alone: they share nothing but the run.
+    trained alone: they share nothing but the run. Where memory runs out in a step, some of the
+    values wait as they are, and the step is made with the others.
 
     Args:
         run: Runs rows with deltas; the model is frozen (`untouched`).
@@ -59,37 +64,89 @@ def train_values(
 
     Raises:
         MismatchError: If a first run gives other logits than expected.
+        MemoryShortError: If memory does not suffice for one value alone.
     """
     values = [(training or Training)(w.targets, w.v0, settings) for w in wanted]
+    room = Room.of(max_tokens)
     waiting, active = list(range(len(wanted))), list[int]()
     while waiting or active:
         while waiting and (
-            not active
-            or max_tokens is None
-            or sum(wanted[i].tokens for i in (*active, waiting[0])) <= max_tokens
+            not active or room.holds(sum(wanted[i].tokens for i in (*active, waiting[0])))
         ):
             active.append(waiting.pop(0))
-        with torch.enable_grad():
-            logits = run(active, [values[i].delta for i in active])  # (N, V) each
-            losses = {}
-            for i, seen in zip(active, logits, strict=True):
-                expected = wanted[i].expected
-                if not values[i].steps and expected is not None:
-                    require_same(seen.detach(), expected)
-                losses[i] = values[i].evaluate(seen)
+        gradients = room.attempt(
+            partial(_step, run, wanted, values, active),
+            sum(wanted[i].tokens for i in active),
+            least="one value alone" if len(active) == 1 else None,
+        )
+        if gradients is None:
+            # the first ones stay, so that the order, shallow first, does not change
+            half = len(active) // 2
+            waiting, active = active[half:] + waiting, active[:half]
+            continue
         for i in active:
             on_step(i, values[i].steps[-1], values[i].of_site.detach().clone())
-        losses = {i: loss for i, loss in losses.items() if not values[i].done}
-        if losses:
-            leaves = [values[i].delta for i in losses]
-            gradients = torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaves)
-            for i, gradient in zip(losses, gradients, strict=True):
-                if len(values[i].steps) == 1 and not values[i].site_of(gradient).any():
-                    values[i].stop_without_gradient(_moves(run, i, wanted[i]))
-                else:
-                    values[i].update(gradient)
-        active = [i for i in losses if not values[i].done]
+        first = [i for i in gradients if len(values[i].steps) == 1]
+        moves = fetched([values[i].site_of(gradients[i]).any() for i in first])
+        still = {i for i, moved in zip(first, moves, strict=True) if not moved}
+        for i, gradient in gradients.items():
+            if i in still:
+                values[i].stop_without_gradient(_moves(run, i, wanted[i]))
+            else:
+                values[i].update(gradient)
+        active = [i for i in gradients if not values[i].done]
     return [t.value() for t in values]
+
+
+def _step(
+    run: Run, wanted: Sequence[Wanted], values: Sequence[Training], active: Sequence[int]
+) -> dict[int, Tensor]:
+    """Evaluate the active values; return the gradients of those that are not done.
+
+    What is noted of the evaluation is taken back where the backward pass fails. The device is
+    waited for twice: what the losses are decides what is differentiated.
+    """
+    with torch.enable_grad():
+        logits = run(active, [values[i].delta for i in active])  # (N, V) each
+        require_all_same(
+            [
+                (seen.detach(), expected)
+                for i, seen in zip(active, logits, strict=True)
+                if not values[i].steps and (expected := wanted[i].expected) is not None
+            ]
+        )
+        looked = [values[i].look(seen) for i, seen in zip(active, logits, strict=True)]
+    numbers = fetched([x for one in looked for x in one.numbers])
+    losses = {}
+    for k, (i, one) in enumerate(zip(active, looked, strict=True)):
+        n = len(one.numbers)
+        losses[i] = values[i].note(one, numbers[k * n : (k + 1) * n])
+    losses = {i: loss for i, loss in losses.items() if not values[i].done}
+    if not losses:
+        return {}
+    try:
+        leaves = [values[i].delta for i in losses]
+        gradients = torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaves)
+    except BaseException:
+        for i in active:
+            values[i].take_back()
+        raise
+    return dict(zip(losses, gradients, strict=True))
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What an evaluation found, still on the device.
+
+    Attributes:
+        loss: What is differentiated.
+        numbers: Loss, its three parts and the length of delta, for `Step`; then what `ends` needs.
+        dtype: Of the logits.
+    """
+
+    loss: Tensor
+    numbers: tuple[Tensor, ...]
+    dtype: torch.dtype
 
 
 class Training:
@@ -114,9 +171,10 @@ class Training:
         self._wide = torch.promote_types(v0.dtype, torch.float32)
         self._norm = v0.to(self._wide).norm(dim=-1)  # () or (k,)
         self.delta = torch.zeros_like(v0, dtype=self._wide, requires_grad=True)
-        self.weight = 1.0
+        self.weight = self._before = 1.0
         self._adam = torch.optim.Adam([self.delta], lr=settings.lr)
         self._clean: Tensor | None = None
+        self._sent: Tensor | None = None
         self.steps: list[Step] = []
         self.done = False
         self._reached = self._has_gradient = True
@@ -132,39 +190,61 @@ class Training:
         """Return the site's part, (d_out,)."""
         return x[0] if x.dim() == 2 else x
 
-    def ends(self, logp: Tensor, seen: Step) -> bool:
-        """Whether training ends for a reason of its own; (N_a, V) log-probabilities."""
+    def sign(self, logp: Tensor) -> Tensor | None:
+        """Return a number on the device that `ends` needs, of (N_a, V) log-probabilities."""
+        return None
+
+    def ends(self, sign: float, seen: Step) -> bool:
+        """Whether training ends for a reason of its own, by what `sign` gave."""
         return False
 
-    def evaluate(self, logits: Tensor) -> Tensor:
-        """Note the losses at (N, V) logits, and whether to stop; return what to differentiate."""
+    def look(self, logits: Tensor) -> Looked:
+        """Evaluate the losses at (N, V) logits; nothing is noted and nothing fetched."""
         targets, settings, n = self.targets, self._settings, len(self.targets.labels)
         logp = logits.to(self._wide).log_softmax(-1)  # (N, V)
         nll = nn.functional.nll_loss(logp[:n], targets.labels.to(logp.device), reduction="none")
-        nll = (nll * targets.weights.to(self._wide).to(nll.device)).sum()
+        nll = (nll * self._weights(nll.device)).sum()
         kl = torch.zeros_like(nll)
         if targets.has_kl:
             self._clean = logp[n].detach() if self._clean is None else self._clean
             kl = settings.kl_factor * _divergence(logp[n], self._clean)
         decay = settings.weight_decay * (self.delta.norm(dim=-1) / self._norm**2).sum()
         loss = self.weight * nll + kl + decay.to(nll.device)
-        seen = Step(*(float(x.detach()) for x in (loss, nll, kl, decay, self.of_site.norm())))
+        sign = self.sign(logp[:n].detach())
+        numbers = (loss, nll, kl, decay, self.of_site.norm(), *(() if sign is None else (sign,)))
+        # At the first step delta is 0, where the KL term and the decay have no gradient.
+        return Looked(loss if self.steps else nll, numbers, logits.dtype)
+
+    def note(self, looked: Looked, numbers: Sequence[float]) -> Tensor:
+        """Note what was found, fetched, and whether to stop; return what to differentiate."""
+        settings = self._settings
+        seen = Step(*numbers[: len(fields(Step))])
+        self._before = self.weight
         self.steps.append(seen)
-        first = len(self.steps) == 1
         if not math.isfinite(seen.loss):
             self._error = (
                 f"the value's loss is {seen.loss} at step {len(self.steps) - 1}: the model gives "
-                f"numbers that are not finite in {logits.dtype}; try a lower lr, or load it in a "
+                f"numbers that are not finite in {looked.dtype}; try a lower lr, or load it in a "
                 "wider dtype"
             )
         self.done = (
             bool(self._error)
             or seen.loss < settings.stop_loss
-            or self.ends(logp[:n].detach(), seen)
+            or self.ends(numbers[-1], seen)
             or len(self.steps) == settings.steps
         )
-        # At the first step delta is 0, where the KL term and the decay have no gradient.
-        return nll if first else loss
+        return looked.loss
+
+    def take_back(self) -> None:
+        """Forget the last evaluation, as if it had not been made."""
+        self.steps.pop()
+        self.weight, self.done, self._error = self._before, False, ""
+
+    def _weights(self, device: torch.device) -> Tensor:
+        """Return the targets' weights on the device of the logits; they are sent there once."""
+        if self._sent is None or self._sent.device != device:
+            self._sent = self.targets.weights.to(self._wide).to(device, non_blocking=True)
+        return self._sent
 
     def stop_without_gradient(self, reached: bool) -> None:
         """End the training: the answer's loss has no gradient here."""

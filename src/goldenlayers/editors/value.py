@@ -10,6 +10,7 @@ n steps make at most n - 1 updates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -115,10 +116,24 @@ def require_same(found: Tensor, expected: Tensor) -> None:
     Raises:
         MismatchError: If they differ.
     """
-    # Rounding differs, because products of other sizes are summed in another order; some models
-    # round their attention to float32 whatever their dtype.
-    tolerance = {torch.float64: 1e-5, torch.float32: 1e-4}.get(found.dtype, 2e-2)
-    scale = expected.abs().max().clamp_min(1e-6)
-    error = (found - expected).abs().max() / scale
-    if not error <= tolerance:  # NaN too
-        raise MismatchError(f"logits differ by {float(error):.1e} of the largest")
+    require_all_same([(found, expected)])
+
+
+def require_all_same(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Do the same for several pairs; the device is waited for once.
+
+    Raises:
+        MismatchError: If one of them differs.
+    """
+    if not pairs:
+        return
+    errors = []
+    for found, expected in pairs:
+        scale = expected.abs().max().clamp_min(1e-6)
+        errors.append(((found - expected).abs().max() / scale).double().to(pairs[0][0].device))
+    for (found, _), error in zip(pairs, torch.stack(errors).tolist(), strict=True):
+        # Rounding differs, because products of other sizes are summed in another order; some models
+        # round their attention to float32 whatever their dtype.
+        tolerance = {torch.float64: 1e-5, torch.float32: 1e-4}.get(found.dtype, 2e-2)
+        if not error <= tolerance:  # NaN too
+            raise MismatchError(f"logits differ by {error:.1e} of the largest")

@@ -29,8 +29,10 @@ from goldenlayers.locators.traced import (
     traced_ranking,
 )
 from goldenlayers.models.sites import EditSite
+from goldenlayers.passes.batch_tokens import require_bound, room_for
 from goldenlayers.passes.restoring import Restorable, Restoration, find_restorable
-from goldenlayers.passes.tracing import GROWING, Trace, trace
+from goldenlayers.passes.room import Room
+from goldenlayers.passes.tracing import GROWING, MAX_TOKENS, Trace, trace
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,14 @@ class TraceFact:
         sites: Edit sites of every layer of the model.
         noise: The noise of the run.
         places: What can be put back.
-        batch_tokens: Bound on the tokens in one batch.
+        room: Bound on the tokens in one batch.
         plain: Whether the whole model is run for each layer.
     """
 
     sites: Sequence[EditSite]
     noise: Noise
     places: Restorable
-    batch_tokens: int
+    room: Room
     plain: bool
 
     def __call__(
@@ -58,7 +60,7 @@ class TraceFact:
         fact, wanted = item
         return trace(
             model, self.sites, fact.row, self.noise.of(fact), wanted, self.places,
-            max_tokens=self.batch_tokens, plain=self.plain,
+            max_tokens=self.room, plain=self.plain,
         )  # fmt: skip
 
 
@@ -68,18 +70,18 @@ class CMA(TraceSettings):
 
     Attributes:
         heat_map: Identifier of a fact that is traced at every token too; None for none.
-        batch_tokens: Bound on the tokens in one batch; a matter of memory and speed alone.
+        batch_tokens: Bound on the tokens in one batch, a matter of memory and speed alone; None to
+            choose, see `goldenlayers.passes.batch_tokens`.
         plain: Run the whole model for each layer; a matter of speed alone.
     """
 
     heat_map: str | None = None
-    batch_tokens: int = 2048
+    batch_tokens: int | None = None
     plain: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_tokens < 1:
-            raise SettingsError(f"batch_tokens {self.batch_tokens}: expected 1 or more")
+        require_bound(self.batch_tokens)
 
     def rank(self, request: Request) -> LayerRanking:
         """Trace every fact that the model knows; the layer with the largest effect is chosen.
@@ -97,7 +99,8 @@ class CMA(TraceSettings):
         places = find_restorable(request.model, request.all_sites, kinds_of(self.kind), self.window)
         known, skipped = known_facts(request, self.traced)
         noise = noise_of(request, known, self.draws, self.noise)
-        traced = TraceFact(request.all_sites, noise, places, self.batch_tokens, self.plain)
+        room = room_for(request.model, self.batch_tokens, MAX_TOKENS, request.say)
+        traced = TraceFact(request.all_sites, noise, places, room, self.plain)
         pieces = [(fact, restorations(fact, self.kind, request.sites)) for fact in known]
         traces = all_traced(request, traced, pieces)
         measured = [measured_of(t.clean, t.corrupted, t.effects, self.kind) for t in traces]

@@ -21,7 +21,8 @@ from goldenlayers.locators.fences import Floats
 from goldenlayers.locators.ranked import winners
 from goldenlayers.locators.stability import RESAMPLES
 from goldenlayers.metrics.scores import MEAN_OF
-from goldenlayers.sweep.engine import BATCH_TOKENS, Sweep
+from goldenlayers.passes.batch_tokens import require_bound
+from goldenlayers.sweep.engine import Sweep
 from goldenlayers.sweep.objective import LayerScores, check
 from goldenlayers.sweep.outcome import LayerOutcome
 from goldenlayers.sweep.run import prepared, store_for
@@ -43,7 +44,8 @@ class EditSettings:
         templates: Kind of the context templates: "short", "published" or "bare".
         covariance: "none", or the text that the keys' covariance is taken over.
         editor_settings: Settings of the editor, by name.
-        batch_tokens: Bound on the tokens that are run together; a matter of memory and speed alone.
+        batch_tokens: Bound on the tokens that are run together, a matter of memory and speed alone;
+            None to choose, see `goldenlayers.passes.batch_tokens`.
         plain: Edit one fact at one layer after another, in the whole model.
     """
 
@@ -52,7 +54,7 @@ class EditSettings:
     templates: str = "short"
     covariance: str = "none"
     editor_settings: Mapping[str, Any] = field(default_factory=dict)
-    batch_tokens: int = BATCH_TOKENS
+    batch_tokens: int | None = None
     plain: bool = False
 
     def __post_init__(self) -> None:
@@ -66,8 +68,7 @@ class EditSettings:
                 f"templates {self.templates!r} is unknown; expected one of {', '.join(KINDS)}"
             )
         check_text(self.covariance)
-        if self.batch_tokens < 1:
-            raise SettingsError(f"batch_tokens {self.batch_tokens}: expected 1 or more")
+        require_bound(self.batch_tokens)
 
     @contextmanager
     def opened(self, request: Request) -> Iterator[tuple[Sweep, Store]]:

@@ -8,7 +8,7 @@ whether that stays. Means are over probes; of locality and portability first by 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,8 @@ def _effects(model: Any, sites: Sequence[EditSite], group: Sequence[_Asked]) -> 
         torch.tensor(starts[:-1]).repeat_interleave(sizes).to(device),
         torch.tensor([one.edited.subject for one in group]).repeat_interleave(sizes).to(device),
     )
-    effects = edit_effects(model, sites, batch, anchors)
+    found = edit_effects(model, sites, batch, anchors)
+    effects = EditEffects(*(getattr(found, f.name).cpu() for f in fields(found)))
     return [
         _of_fact(effects, int(start), one) for start, one in zip(starts[:-1], group, strict=True)
     ]
@@ -140,15 +141,15 @@ def _effects(model: Any, sites: Sequence[EditSite], group: Sequence[_Asked]) -> 
 
 def _of_fact(effects: EditEffects, start: int, one: _Asked) -> FactEffects:
     here = slice(start, start + len(one.rows))
-    transfer = effects.transfer[:, here].cpu().numpy()  # (L, rows)
+    transfer = effects.transfer[:, here].numpy()  # (L, rows)
     quiet = [i for i, (score, _) in enumerate(one.names) if score == LOCALITY]
     transfer[:, quiet] = np.abs(transfer[:, quiet])
     return FactEffects(
         float(effects.losses[start]),
-        effects.need[:, start].cpu().numpy(),
+        effects.need[:, start].numpy(),
         _by_score(transfer, one.names),
-        _by_score(effects.bound[:, here].cpu().numpy(), one.names),
-        _by_score(effects.overlap[:, here].cpu().numpy(), one.names),
+        _by_score(effects.bound[:, here].numpy(), one.names),
+        _by_score(effects.overlap[:, here].numpy(), one.names),
     )
 
 

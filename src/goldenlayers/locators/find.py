@@ -22,6 +22,7 @@ from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.load import ModelIdentity, identify
 from goldenlayers.models.sites import choose_layers, find_sites
+from goldenlayers.passes.room import shortage_told
 from goldenlayers.progress import Progress, Say, quiet, silent
 from goldenlayers.versions import versions
 
@@ -87,6 +88,7 @@ def find(
             its own.
         LocatorError: If no layer can be chosen.
         ResultError: If the store cannot be used.
+        MemoryShortError: If memory does not suffice for the smallest batch.
         ClusterError: If the cluster cannot do the work.
 
     Example:
@@ -100,7 +102,7 @@ def find(
         raise SettingsError(f"seed {seed}: expected 0 or more")
     all_sites = find_sites(model, site)
     sites = choose_layers(all_sites, layers)
-    with untouched(model):
+    with untouched(model), shortage_told("choosing a layer"):
         require_causal(model, finite=True)
         with engine_of(cluster, model, tokenizer, say) as engine:
             ranking = locator.rank(

@@ -17,13 +17,16 @@ import numpy as np
 from goldenlayers.errors import LocatorError, SettingsError
 from goldenlayers.locators.base import Request
 from goldenlayers.locators.fences import Bools, Fences, Floats
+from goldenlayers.locators.products import BATCH_TOKENS
 from goldenlayers.locators.ranked import golden_of, ranked
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, Skipped
 from goldenlayers.locators.stability import selection_stability
 from goldenlayers.models.sites import context_length
 from goldenlayers.models.text import Row, encode_pairs, require_vocabulary
-from goldenlayers.passes.batches import one_batch, row_groups
-from goldenlayers.passes.gradient_sizes import gradient_sizes
+from goldenlayers.passes.batch_tokens import require_bound, room_for
+from goldenlayers.passes.batches import row_batch, row_lengths
+from goldenlayers.passes.gradient_sizes import GradientSizes, gradient_sizes
+from goldenlayers.passes.room import Room, in_pieces
 
 STATISTICS = ("l2", "mean-abs")
 
@@ -34,20 +37,29 @@ class SizeBatch:
 
     Attributes:
         names: By layer, the linear module whose weight is looked at.
+        room: Bound on the tokens that are run together; lowered where memory runs out.
     """
 
     names: tuple[str, ...]
+    room: Room
 
     def __call__(
         self, model: Any, tokenizer: Any, item: Sequence[Row]
     ) -> tuple[Floats, Floats, Floats, Bools]:
         """Return norms and mean absolute values (B, L), losses (B,), and who was reached (L,)."""
         linears = [model.get_submodule(name) for name in self.names]
-        sized = gradient_sizes(model, linears, one_batch(item, device=model.device))
-        return (
-            sized.norms.T.cpu().numpy(), sized.mean_abs.T.cpu().numpy(),
-            sized.losses.cpu().numpy(), sized.reached.cpu().numpy(),
-        )  # fmt: skip
+        norms, sizes = (np.zeros((len(item), len(linears))) for _ in range(2))
+        losses, reached = np.zeros(len(item)), np.zeros(len(linears), dtype=bool)
+
+        def run(group: list[int]) -> GradientSizes:
+            return gradient_sizes(model, linears, row_batch(item, group, device=model.device))
+
+        for group, sized in in_pieces(row_lengths(item), self.room, run, item="fact"):
+            norms[group] = sized.norms.T.cpu().numpy()
+            sizes[group] = sized.mean_abs.T.cpu().numpy()
+            losses[group] = sized.losses.cpu().numpy()
+            reached |= sized.reached.cpu().numpy()
+        return norms, sizes, losses, reached
 
 
 @dataclass(frozen=True)
@@ -57,19 +69,19 @@ class GradientNorm:
     Attributes:
         statistic: What layers are ranked by: "l2", the Frobenius norm, or "mean-abs", SaLEM's. Both
             are shown.
-        batch_tokens: Bound on the tokens in one batch; a matter of memory and speed alone.
+        batch_tokens: Bound on the tokens in one batch, a matter of memory and speed alone; None to
+            choose, see `goldenlayers.passes.batch_tokens`.
     """
 
     statistic: str = "l2"
-    batch_tokens: int = 512
+    batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.statistic not in STATISTICS:
             raise SettingsError(
                 f"statistic {self.statistic!r} is unknown; expected one of {', '.join(STATISTICS)}"
             )
-        if self.batch_tokens < 1:
-            raise SettingsError(f"batch_tokens {self.batch_tokens}: expected 1 or more")
+        require_bound(self.batch_tokens)
 
     def rank(self, request: Request) -> LayerRanking:
         """Measure the gradients; the layer with the largest one, on average, is chosen.
@@ -94,8 +106,9 @@ class GradientNorm:
         reached = np.zeros(n_layers, dtype=bool)
         done = 0
         used = [rows[i] for i in fits]
-        groups = row_groups(used, self.batch_tokens)
-        task = SizeBatch(tuple(site.name for site in request.sites))
+        room = room_for(request.model, self.batch_tokens, BATCH_TOKENS, request.say)
+        groups = room.parted(row_lengths(used))
+        task = SizeBatch(tuple(site.name for site in request.sites), room)
         for at, found in request.at_work.run(task, [[used[i] for i in g] for g in groups]):
             index = groups[at]
             sizes["l2"][index], sizes["mean-abs"][index], losses[index], came_through = found

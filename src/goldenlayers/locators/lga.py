@@ -22,6 +22,7 @@ from goldenlayers.locators.fences import Fences, Floats
 from goldenlayers.locators.products import Products
 from goldenlayers.locators.ranking import LayerRanking, LayerScore
 from goldenlayers.locators.stability import RESAMPLES, selection_stability
+from goldenlayers.passes.batch_tokens import require_bound
 
 SCOPES = ("site", "mlp")
 CONFIDENCE_FIRST = 20  # facts before the first look: a bootstrap of fewer flatters the winner
@@ -40,7 +41,8 @@ class LGA:
         confidence: If set, take facts in seeded random order until the winner's selection
             stability reaches this value; else use all facts.
         resamples: Resamples behind the selection stability.
-        batch_tokens: Bound on the tokens in one batch; a matter of memory and speed alone.
+        batch_tokens: Bound on the tokens in one batch, a matter of memory and speed alone; None to
+            choose, see `goldenlayers.passes.batch_tokens`.
     """
 
     old_answer: str = "record"
@@ -49,7 +51,7 @@ class LGA:
     quartiles: str = "linear"
     confidence: float | None = None
     resamples: int = RESAMPLES
-    batch_tokens: int = 512
+    batch_tokens: int | None = None
 
     name: ClassVar[str] = "lga"
     _legend: ClassVar[str] = (
@@ -66,8 +68,7 @@ class LGA:
             raise SettingsError(f"confidence {self.confidence}: expected a number in (0, 1]")
         if self.resamples < 1:
             raise SettingsError(f"resamples {self.resamples}: expected 1 or more")
-        if self.batch_tokens < 1:
-            raise SettingsError(f"batch_tokens {self.batch_tokens}: expected 1 or more")
+        require_bound(self.batch_tokens)
 
     def rank(self, request: Request) -> LayerRanking:
         """Score the layers and choose one; see `goldenlayers.locators.base.Locator`."""

@@ -15,8 +15,12 @@ from goldenlayers.locators.base import Request
 from goldenlayers.locators.fences import Bools, Floats
 from goldenlayers.locators.ranking import FactAnswer, Skipped
 from goldenlayers.models.text import Row
-from goldenlayers.passes.batches import pair_batch, pair_groups
-from goldenlayers.passes.dots import CROSS, NEW, OLD, gradient_dots
+from goldenlayers.passes.batch_tokens import room_for
+from goldenlayers.passes.batches import pair_batch, pair_lengths
+from goldenlayers.passes.dots import CROSS, NEW, OLD, GradientDots, gradient_dots
+from goldenlayers.passes.room import Room, in_pieces
+
+BATCH_TOKENS = 512  # where they are not chosen by the memory that is free
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,11 @@ class ScoreBatch:
 
     Attributes:
         names: By layer, the linear modules whose weights are looked at.
+        room: Bound on the tokens that are run together; lowered where memory runs out.
     """
 
     names: tuple[tuple[str, ...], ...]
+    room: Room
 
     def __call__(
         self, model: Any, tokenizer: Any, item: tuple[list[Row], list[Row]]
@@ -35,10 +41,19 @@ class ScoreBatch:
         """Return products (3, L, B), losses (2, B) and whether a gradient came through (L,)."""
         modules = dict(model.named_modules())
         linears = [[modules[name] for name in layer] for layer in self.names]
-        dots = gradient_dots(model, linears, pair_batch(*item, device=model.device))
-        return (
-            dots.products.cpu().numpy(), dots.losses.cpu().numpy(), dots.reached.cpu().numpy(),
-        )  # fmt: skip
+        old, new = item
+        products, losses = np.zeros((3, len(linears), len(old))), np.zeros((2, len(old)))
+        reached = np.zeros(len(linears), dtype=bool)
+
+        def run(group: list[int]) -> GradientDots:
+            batch = pair_batch(old, new, group, device=model.device)
+            return gradient_dots(model, linears, batch)
+
+        for group, dots in in_pieces(pair_lengths(old, new), self.room, run, item="fact"):
+            products[:, :, group] = dots.products.cpu().numpy()
+            losses[:, group] = dots.losses.cpu().numpy()
+            reached |= dots.reached.cpu().numpy()
+        return products, losses, reached
 
 
 class Products:
@@ -48,7 +63,7 @@ class Products:
         request: What a locator is given.
         old_answer: "record" (the model's where a record has none) or "model".
         scope: "site" for the edit site's weight, "mlp" for every linear weight of the MLP.
-        batch_tokens: Bound on the tokens in one batch.
+        batch_tokens: Bound on the tokens in one batch; None to choose.
 
     Attributes:
         request: As given.
@@ -59,9 +74,9 @@ class Products:
         losses: (2, N) float64, of the old and of the new answer, nats per token.
     """
 
-    def __init__(self, request: Request, old_answer: str, scope: str, batch_tokens: int):
+    def __init__(self, request: Request, old_answer: str, scope: str, batch_tokens: int | None):
         self.request = request
-        self._old_answer, self._batch_tokens = old_answer, batch_tokens
+        self._old_answer = old_answer
         self.pairs: list[ScoredPair] = []
         self.skipped: list[Skipped] = []
         self.taken = 0
@@ -70,7 +85,8 @@ class Products:
         self.losses = np.zeros((2, 0))
         self._came_through = np.zeros(n_layers, dtype=bool)
         self._task = ScoreBatch(
-            tuple(tuple(site.mlp) if scope == "mlp" else (site.name,) for site in request.sites)
+            tuple(tuple(site.mlp) if scope == "mlp" else (site.name,) for site in request.sites),
+            room_for(request.model, batch_tokens, BATCH_TOKENS, request.say),
         )
 
     def take(self, facts: list[Any]) -> None:
@@ -113,7 +129,7 @@ class Products:
         losses = np.zeros((2, n))
         done = taking - n  # skipped facts are done
         old, new = [p.old for p in answers.pairs], [p.new for p in answers.pairs]
-        groups = pair_groups(old, new, self._batch_tokens)
+        groups = self._task.room.parted(pair_lengths(old, new))
         rows = [([old[i] for i in group], [new[i] for i in group]) for group in groups]
         for at, found in request.at_work.run(self._task, rows):
             group = groups[at]

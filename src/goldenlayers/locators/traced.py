@@ -163,7 +163,6 @@ def all_traced(
 ) -> list[Any]:
     """Return what a task finds of each fact with its restorations, in their order."""
     found: list[Any] = [None] * len(pieces)
-    request.progress("tracing", 0, len(pieces))
     for done, (i, one) in enumerate(request.at_work.run(task, pieces), 1):
         found[i] = one
         request.progress("tracing", done, len(pieces))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +20,7 @@ from goldenlayers.models.sites import text_config
 from goldenlayers.models.text import require_vocabulary
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.next_input import next_input
+from goldenlayers.passes.room import Room
 
 MAX_BATCH_TOKENS = 4096
 
@@ -28,7 +30,8 @@ Choose = Callable[[Sequence[int], Tensor], list[int]]
 
 def greedily(rows: Sequence[int], logits: Tensor) -> list[int]:
     """Choose the most likely token of each row."""
-    return [int(token) for token in logits.argmax(-1)]
+    chosen: list[int] = logits.argmax(-1).tolist()
+    return chosen
 
 
 class TopK:
@@ -41,9 +44,15 @@ class TopK:
     """
 
     def __init__(self, seeds: Sequence[int], k: int, forbidden: Collection[int] = ()):
+        self._seeds = list(seeds)
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._k = k
         self._forbidden = sorted(forbidden)
+
+    def restart(self, rows: Sequence[int]) -> None:
+        """Put the generators of some rows back to where they began."""
+        for row in rows:
+            self._generators[row].manual_seed(self._seeds[row])
 
     def __call__(self, rows: Sequence[int], logits: Tensor) -> list[int]:
         """Draw a token for each row of (B, V) logits."""
@@ -91,24 +100,42 @@ def decode(
 
     Raises:
         ModelError: If a token lies beyond the model's vocabulary.
+        MemoryShortError: If memory does not suffice for one prompt alone.
     """
     require_vocabulary(model, prompts)
     out: list[tuple[int, ...]] = [()] * len(prompts)
+    room = Room(MAX_BATCH_TOKENS)
+    left = list(range(len(prompts)))
     done = 0
-    for group in _groups(model, prompts, lengths):
-        written = _continue(model, group, [prompts[i] for i in group], lengths, choose)
-        for i, tokens in zip(group, written, strict=True):
-            out[i] = tuple(tokens[: lengths[i]])
-        done += len(group)
-        progress(done)
+    while left:
+        for group in _groups(model, prompts, lengths, left, room.tokens or MAX_BATCH_TOKENS):
+            cost = len(group) * max(len(prompts[i]) + lengths[i] for i in group)
+            if isinstance(choose, TopK):
+                choose.restart(group)  # so that a group that is written again draws the same
+            written = room.attempt(
+                partial(_continue, model, group, [prompts[i] for i in group], lengths, choose),
+                cost,
+                least="one prompt alone" if len(group) == 1 else None,
+            )
+            if written is None:
+                break
+            for i, tokens in zip(group, written, strict=True):
+                out[i] = tuple(tokens[: lengths[i]])
+            left = [i for i in left if i not in set(group)]
+            done += len(group)
+            progress(done)
     return out
 
 
 def _groups(
-    model: Any, prompts: Sequence[tuple[int, ...]], lengths: Sequence[int]
+    model: Any,
+    prompts: Sequence[tuple[int, ...]],
+    lengths: Sequence[int],
+    wanted: Sequence[int],
+    most: int,
 ) -> list[list[int]]:
-    """Return batches of prompts of similar length that keep to `MAX_BATCH_TOKENS`."""
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), lengths[i], i))
+    """Return batches of the wanted prompts, of similar length, that keep to `most` tokens."""
+    order = sorted(wanted, key=lambda i: (len(prompts[i]), lengths[i], i))
     if pads_left(model):
         same = [order]
     else:
@@ -119,7 +146,7 @@ def _groups(
         steps = 0
         for i in members:
             steps = max(steps, lengths[i])
-            if group and (len(group) + 1) * (len(prompts[i]) + steps) > MAX_BATCH_TOKENS:
+            if group and (len(group) + 1) * (len(prompts[i]) + steps) > most:
                 groups.append(group)
                 group, steps = [], lengths[i]
             group.append(i)

@@ -23,6 +23,7 @@ from goldenlayers.metrics.samples import write_texts
 from goldenlayers.metrics.scores import fact_scores, subtype_scores
 from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
+from goldenlayers.passes.room import shortage_told
 from goldenlayers.progress import Progress, silent
 
 # What a model says to the probes of each fact, and its texts for fluency.
@@ -67,6 +68,7 @@ def evaluate(
         FactError: If there are no facts, or two have one identifier.
         ModelError: If tokenizer and model do not go together.
         SettingsError: If the baseline lacks what is to be compared, or `edit` is no edit.
+        MemoryShortError: If memory does not suffice for one row or text alone.
     """
     facts = checked(facts, seed)
     _check_edit(edit)
@@ -99,7 +101,7 @@ def evaluate(
         applied: AbstractContextManager[Any] = (
             edit.applied(model) if edit is not None else nullcontext()
         )
-        with untouched(model), applied:
+        with untouched(model), applied, shortage_told("asking the model"):
             said = _ask(
                 model, texts, entries, generate=generate, fluency=fluency, seed=seed,
                 progress=progress,

@@ -8,7 +8,7 @@ off that row, so nothing is computed twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from goldenlayers.models.text import Row, require_vocabulary
 from goldenlayers.passes.answer_logits import answer_logits
-from goldenlayers.passes.batches import plan
+from goldenlayers.passes.room import Room, in_pieces
+from goldenlayers.passes.transfers import on_device
 
 MAX_BATCH_TOKENS = 1024
 # Stands for a log-probability that is not finite, nats: what an edit that breaks the model leaves
@@ -40,7 +41,7 @@ class Prediction:
 
 @torch.no_grad()
 def predict(
-    model: Any, rows: Sequence[Row], *, max_tokens: int = MAX_BATCH_TOKENS
+    model: Any, rows: Sequence[Row], *, max_tokens: int | Room = MAX_BATCH_TOKENS
 ) -> list[Prediction]:
     """Feed rows and look at their answer positions.
 
@@ -54,11 +55,13 @@ def predict(
 
     Raises:
         ModelError: If a token lies beyond the model's vocabulary.
+        MemoryShortError: If memory does not suffice for one row alone.
     """
     require_vocabulary(model, [row.ids for row in rows])
     feed = feed_of(rows)
     out: list[Prediction | None] = [None] * len(rows)
-    for group in plan([len(fed) for fed in feed.fed], max_tokens):
+
+    def run(group: list[int]) -> dict[int, Prediction]:
         place = {k: r for r, k in enumerate(group)}
         members = [i for i, k in enumerate(feed.host) if k in place]
         found = _predict_batch(
@@ -66,7 +69,11 @@ def predict(
             [feed.fed[k] for k in group],
             [(place[feed.host[i]], rows[i]) for i in members],
         )
-        for i, prediction in zip(members, found, strict=True):
+        return dict(zip(members, found, strict=True))
+
+    room = Room.of(max_tokens)
+    for _, predicted in in_pieces([len(fed) for fed in feed.fed], room, run):
+        for i, prediction in predicted.items():
             out[i] = prediction
     return [p for p in out if p is not None]
 
@@ -123,19 +130,32 @@ def picks_of(members: Sequence[tuple[int, Row]]) -> Picks:
 
 def read_off(logits: Tensor, picks: Picks) -> list[Prediction]:
     """Return what (N, V) logits at the picked positions predict, one prediction per row."""
+    (found,) = read_all([logits], [picks])
+    return found
+
+
+def read_all(logits: Sequence[Tensor], picks: Sequence[Picks]) -> list[list[Prediction]]:
+    """Do so for several sets of rows; the device is waited for twice, however many they are."""
+    sent: dict[int, tuple[Tensor, Tensor]] = {}  # many edits are asked the same
+    looked = []
+    for seen, own in zip(logits, picks, strict=True):
+        if id(own) not in sent:
+            sent[id(own)] = on_device(own.at, seen.device), on_device(own.tokens, seen.device)
+        looked.append(_looked(seen, *sent[id(own)]))
+    argmax, log_probs = (torch.cat(x).tolist() for x in zip(*looked, strict=True))
+    values = iter(zip(argmax, log_probs, strict=True))
+    return [[_prediction(values, length) for length in own.lengths] for own in picks]
+
+
+def _looked(logits: Tensor, at: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the most likely token and the answer's log-probability, (A,) for A answer tokens."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    best = logits.argmax(-1)  # (N,)
-    at = torch.tensor(picks.at, device=logits.device)  # (A,), A answer tokens
-    tokens = torch.tensor(picks.tokens, device=logits.device)
-    log_probs = logits[at, tokens] - logits.logsumexp(-1)[at]  # (A,)
-    values = iter(zip(best[at].tolist(), log_probs.tolist(), strict=True))
-    out = []
-    for length in picks.lengths:
-        argmax, logs = zip(*(next(values) for _ in range(length)), strict=True)
-        out.append(
-            Prediction(argmax, tuple(max(v, FLOOR) if math.isfinite(v) else FLOOR for v in logs))
-        )
-    return out
+    return logits.argmax(-1)[at], logits[at, tokens] - logits.logsumexp(-1)[at]
+
+
+def _prediction(values: Iterator[tuple[int, float]], length: int) -> Prediction:
+    argmax, logs = zip(*(next(values) for _ in range(length)), strict=True)
+    return Prediction(argmax, tuple(max(v, FLOOR) if math.isfinite(v) else FLOOR for v in logs))
 
 
 def _hosts(fed: Sequence[tuple[int, ...]]) -> list[int]:
@@ -158,9 +178,9 @@ def _predict_batch(
     device = model.device
     T = max(map(len, fed))
     # padding to the right repeats a real token; under causal attention no real token sees it
-    ids = torch.tensor([[*row, *[row[-1]] * (T - len(row))] for row in fed], device=device)  # (R,T)
+    ids = on_device([[*row, *[row[-1]] * (T - len(row))] for row in fed], device)  # (R, T)
     picks = picks_of(members)
-    rows, columns = torch.tensor(picks.where, device=device).T  # (N,) each
+    rows, columns = on_device(picks.where, device).T  # (N,) each
     with answer_logits(model, rows, columns) as gathered:
         logits = gathered.pick(model(input_ids=ids, use_cache=False).logits)  # (N, V)
     return read_off(logits, picks)

@@ -102,6 +102,7 @@ def attribute(
                 torch.autograd.grad(p[1:].sum(), anchors, allow_unused=True)
     before = p.detach().double().cpu().numpy()
     effects = np.zeros((len(wanted), rows - 1))
+    shares: list[tuple[int, Tensor]] = []
     for i, (r, found) in enumerate(zip(wanted, names, strict=True)):
         if r.position < row.first:  # nothing is corrupted there
             continue
@@ -110,5 +111,10 @@ def attribute(
                 output, gradient = (x[name][:, r.position] for x in (outputs, gradients))
                 wide = torch.promote_types(output.dtype, torch.float32)
                 move = output[:1].to(wide) - output[1:].to(wide)  # (draws, d)
-                effects[i] += (move * gradient[1:].to(wide)).sum(-1).double().cpu().numpy()
+                share = (move * gradient[1:].to(wide)).sum(-1).double()  # (draws,)
+                shares.append((i, share.to(model.device)))
+    if shares:  # fetched together: each fetching waits for the device
+        fetched = torch.stack([share for _, share in shares]).cpu().numpy()
+        for (i, _), share in zip(shares, fetched, strict=True):
+            effects[i] += share
     return Attribution(float(before[0]), before[1:], effects, ids.numel())

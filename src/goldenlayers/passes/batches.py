@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from goldenlayers.models.text import Row
+from goldenlayers.passes.transfers import on_device
 
 # What a batch costs beside its tokens, in tokens: the price that `plan` puts on one more batch,
 # because small products run slower.
@@ -76,28 +77,6 @@ def plan(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return groups
 
 
-def pair_groups(old: Sequence[Row], new: Sequence[Row], max_tokens: int) -> list[list[int]]:
-    """Group facts by the length of their rows; each group is a batch.
-
-    Args:
-        old: Prompt with the old answer, one row per fact.
-        new: Prompt with the new answer, one row per fact.
-        max_tokens: Bound on the tokens of a batch, padding and both rows counted.
-
-    Returns:
-        Positions of the facts; see `plan`.
-    """
-    lengths = [2 * (max(len(o.ids), len(n.ids)) - 1) for o, n in zip(old, new, strict=True)]
-    return plan(lengths, max_tokens)
-
-
-def pair_batch(
-    old: Sequence[Row], new: Sequence[Row], *, device: torch.device | str = "cpu"
-) -> Batch:
-    """Put the rows of facts into one batch, in their order."""
-    return _batch(tuple(range(len(old))), [*old, *new], device, "right")
-
-
 def pair_batches(
     old: Sequence[Row],
     new: Sequence[Row],
@@ -116,27 +95,46 @@ def pair_batches(
         padding_side: "right" (default: needs no attention mask) or "left".
     """
     return [
-        _batch(
-            tuple(group),
-            [*(old[i] for i in group), *(new[i] for i in group)],
-            device,
-            padding_side,
-        )
-        for group in pair_groups(old, new, max_tokens)
+        pair_batch(old, new, group, device=device, padding_side=padding_side)
+        for group in plan(pair_lengths(old, new), max_tokens)
     ]
+
+
+def pair_lengths(old: Sequence[Row], new: Sequence[Row]) -> list[int]:
+    """Return what each fact costs, in tokens: both rows, padded to the longer one."""
+    return [2 * (max(len(o.ids), len(n.ids)) - 1) for o, n in zip(old, new, strict=True)]
+
+
+def pair_batch(
+    old: Sequence[Row],
+    new: Sequence[Row],
+    group: Sequence[int],
+    *,
+    device: torch.device | str = "cpu",
+    padding_side: str = "right",
+) -> Batch:
+    """Put the rows of some facts, by their positions, into one batch; see `pair_batches`."""
+    both = [*(old[i] for i in group), *(new[i] for i in group)]
+    return _batch(tuple(group), both, device, padding_side)
 
 
 def row_batches(
     rows: Sequence[Row], *, device: torch.device | str = "cpu", max_tokens: int
 ) -> list[Batch]:
     """Bucket rows by length, one row per fact; see `pair_batches`."""
-    groups = row_groups(rows, max_tokens)
-    return [_batch(tuple(group), [rows[i] for i in group], device, "right") for group in groups]
+    return [row_batch(rows, group, device=device) for group in plan(row_lengths(rows), max_tokens)]
 
 
-def row_groups(rows: Sequence[Row], max_tokens: int) -> list[list[int]]:
-    """Group rows by length; each group is a batch, see `plan`."""
-    return plan([len(row.ids) - 1 for row in rows], max_tokens)
+def row_lengths(rows: Sequence[Row]) -> list[int]:
+    """Return what each row costs, in tokens."""
+    return [len(row.ids) - 1 for row in rows]
+
+
+def row_batch(
+    rows: Sequence[Row], group: Sequence[int], *, device: torch.device | str = "cpu"
+) -> Batch:
+    """Put some of the rows, by their positions, into one batch, one row per fact."""
+    return _batch(tuple(group), [rows[i] for i in group], device, "right")
 
 
 def one_batch(
@@ -157,7 +155,7 @@ def one_batch(
     if labels is None:
         return batch
     flat = [token for own in labels for token in own]
-    return replace(batch, labels=torch.tensor(flat, device=device))
+    return replace(batch, labels=on_device(flat, device))
 
 
 def _batch(
@@ -179,14 +177,14 @@ def _batch(
             for t in range(row.n_prompt, len(row.ids))
         ]
     rows, columns, labels, weights = zip(*where, strict=True)
-    attention = torch.tensor(mask, device=device)
+    attention = on_device(mask, device) if left else None
     return Batch(
         index=index,
-        input_ids=torch.tensor(ids, device=device),
-        attention_mask=attention if left else None,
-        position_ids=(attention.cumsum(1) - 1).clamp_min(0) if left else None,
-        rows=torch.tensor(rows, device=device),
-        columns=torch.tensor(columns, device=device),
-        labels=torch.tensor(labels, device=device),
-        weights=torch.tensor(weights, device=device, dtype=torch.float64),
+        input_ids=on_device(ids, device),
+        attention_mask=attention,
+        position_ids=None if attention is None else (attention.cumsum(1) - 1).clamp_min(0),
+        rows=on_device(rows, device),
+        columns=on_device(columns, device),
+        labels=on_device(labels, device),
+        weights=on_device(weights, device, torch.float64),
     )

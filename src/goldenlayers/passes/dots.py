@@ -35,7 +35,7 @@ class GradientDots:
         products: (3, L, B) float64: <G_old, G_old>, <G_old, G_new>, <G_new, G_new>, summed over the
             linear maps of the layer.
         losses: (2, B) float64: mean negative log-likelihood of the old and of the new answer, nats.
-        reached: (L,) bool: whether the backward pass came through the layer.
+        reached: (L,) bool, on the CPU: whether the backward pass came through the layer.
     """
 
     products: Tensor
@@ -60,7 +60,7 @@ def gradient_dots(model: Any, layers: Sequence[Sequence[nn.Module]], batch: Batc
     B = len(batch.input_ids) // 2
     device = batch.input_ids.device
     products = torch.zeros(3, len(layers), B, dtype=torch.float64, device=device)
-    reached = torch.zeros(len(layers), dtype=torch.bool, device=device)
+    reached = torch.zeros(len(layers), dtype=torch.bool)
 
     def meet(layer: int, inputs: Tensor, grad: Tensor) -> None:
         # (3, B, T, T) both

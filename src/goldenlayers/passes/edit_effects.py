@@ -118,9 +118,11 @@ def edit_effects(
             handle = module.register_forward_hook(partial(note_output, i))
             stack.callback(handle.remove)
         losses = factor_pass(model, [[m] for m in modules], batch, lambda x: x, meet).double()
-    found[:, ~(sizes[1] > 0)] = float("nan")
+    # not by a boolean index: counting what it picks would wait for the device
+    none = ~(sizes[1] > 0)  # (L, R)
+    found.masked_fill_(none, float("nan"))
     need = losses[rows.to(losses.device)].to(device) / sizes[1] / sizes[0]  # (L, R)
-    need[~(sizes[1] > 0)] = float("nan")
+    need.masked_fill_(none, float("nan"))
     transfer, bound, at_subject, overlap = found
     return EditEffects(transfer, bound, at_subject, overlap, need, losses)
 

@@ -30,7 +30,7 @@ class GradientSizes:
         norms: (L, B) float64, |G|, Frobenius.
         mean_abs: (L, B) float64, mean of |G_ij| over the entries.
         losses: (B,) float64: mean negative log-likelihood of the answer, nats.
-        reached: (L,) bool: whether the backward pass came through the layer.
+        reached: (L,) bool, on the CPU: whether the backward pass came through the layer.
     """
 
     norms: Tensor
@@ -53,7 +53,7 @@ def gradient_sizes(model: Any, linears: Sequence[nn.Module], batch: Batch) -> Gr
     B, device = len(batch.input_ids), batch.input_ids.device
     norms = torch.zeros(len(linears), B, dtype=torch.float64, device=device)
     mean_abs = torch.zeros_like(norms)
-    reached = torch.zeros(len(linears), dtype=torch.bool, device=device)
+    reached = torch.zeros(len(linears), dtype=torch.bool)
 
     def meet(layer: int, inputs: Tensor, grad: Tensor) -> None:
         a, d = _wide(inputs), _wide(grad)  # (B, T, d_in), (B, T, d_out)

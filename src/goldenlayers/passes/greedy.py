@@ -11,8 +11,11 @@ from torch import Tensor
 
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.next_input import next_input
+from goldenlayers.passes.room import Room, in_order, in_pieces
+from goldenlayers.passes.transfers import on_device
 
 MAX_BATCH_TOKENS = 2048
+FIRST_LOOK = 16  # most likely tokens among which a first one is sought at once
 
 
 class TokenFilter:
@@ -41,7 +44,7 @@ class TokenFilter:
 
     def first(self, logits: Tensor) -> int:
         """Return the most likely token of (V,) logits that may begin an answer."""
-        k = 16
+        k = FIRST_LOOK
         while True:
             for token in logits.topk(min(k, logits.numel())).indices.tolist():
                 if not self.ends(token):
@@ -49,6 +52,12 @@ class TokenFilter:
             if k >= logits.numel():
                 return int(logits.argmax())  # a vocabulary of nothing but blanks
             k *= 16
+
+    def firsts(self, logits: Tensor) -> list[int]:
+        """Return that of each row of (B, V) logits; one look at the device is enough for most."""
+        best = logits.topk(min(FIRST_LOOK, logits.shape[1])).indices.tolist()
+        fine = [next((token for token in row if not self.ends(token)), None) for row in best]
+        return [self.first(logits[r]) if t is None else t for r, t in enumerate(fine)]
 
 
 @torch.no_grad()
@@ -74,23 +83,30 @@ def greedy_continuations(
 
     Returns:
         Token ids of each continuation, at most as many as asked for, at least one.
+
+    Raises:
+        MemoryShortError: If memory does not suffice for one prompt alone.
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for i, prompt in enumerate(prompts):
         by_length[len(prompt)].append(i)
     out: list[tuple[int, ...]] = [()] * len(prompts)
+    room = Room(MAX_BATCH_TOKENS)
     done = 0
     for n, members in sorted(by_length.items()):
         members.sort(key=lambda i: lengths[i])  # rows that stop together stay together
-        size = max(1, MAX_BATCH_TOKENS // n)
-        for start in range(0, len(members), size):
-            chunk = members[start : start + size]
-            tokens = _continue(
-                model, [prompts[i] for i in chunk], max(lengths[i] for i in chunk), keep
-            )
-            for i, row in zip(chunk, tokens, strict=True):
+
+        def run(chosen: list[int], members: list[int] = members) -> list[list[int]]:
+            chunk = [members[k] for k in chosen]
+            steps = max(lengths[i] for i in chunk)
+            return _continue(model, [prompts[i] for i in chunk], steps, keep)
+
+        costs = [n] * len(members)
+        for chosen, tokens in in_pieces(costs, room, run, item="prompt", parted=in_order):
+            for k, row in zip(chosen, tokens, strict=True):
+                i = members[k]
                 out[i] = tuple(_cut(row[: lengths[i]], keep))
-            done += len(chunk)
+            done += len(chosen)
             progress(done)
     return out
 
@@ -99,7 +115,7 @@ def _continue(
     model: Any, prompts: list[tuple[int, ...]], steps: int, keep: TokenFilter | None
 ) -> list[list[int]]:
     device = model.device
-    ids = torch.tensor(prompts, device=device)  # (B, T)
+    ids = on_device(prompts, device)  # (B, T)
     rows = torch.arange(len(prompts), device=device)
     cache = None
     out: list[list[int]] = [[] for _ in prompts]
@@ -109,7 +125,7 @@ def _continue(
             output = model(input_ids=ids, past_key_values=cache, use_cache=True)
         logits = gathered.pick(output.logits)  # (B, V)
         if step == 0 and keep is not None:
-            tokens = [keep.first(row) for row in logits]
+            tokens = keep.firsts(logits)
         else:
             tokens = logits.argmax(-1).tolist()
         for row, token in zip(out, tokens, strict=True):

@@ -31,6 +31,7 @@ from goldenlayers.models.subject import SubjectRow
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.growing import Change, Joining, growing
 from goldenlayers.passes.rows import Reads, clean_pass, padded
+from goldenlayers.passes.transfers import on_device
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Part:
     """Some of the rows, such as those of one fact.
 
     Attributes:
+        order: The same as `rows`, on the host.
         rows: (n,) int64, which rows.
         reads: (N,) int64, which of the positions read are theirs.
         local: (N,) int64, the row of each of those, counted among the n.
@@ -45,6 +47,7 @@ class Part:
         tokens: How many tokens a run of them computes per layer, padding counted.
     """
 
+    order: tuple[int, ...]
     rows: Tensor
     reads: Tensor
     local: Tensor
@@ -121,11 +124,12 @@ class Replay:
         self._prefix = sites[0].block.rpartition(".")[0]
         self._accepted = set(inspect.signature(model.forward).parameters)
         device = model.device
-        starts = torch.tensor([row.subject for row in rows], device=device)  # (R,)
-        lengths = torch.tensor([len(row.ids) for row in rows], device=device)
-        prefix, tail = int(starts.max()), int((lengths - starts).max())
+        # what is known on the host is computed there: a look at the device would wait for it
+        prefix = max(row.subject for row in rows)
+        tail = max(len(row.ids) - row.subject for row in rows)
+        starts = on_device([row.subject for row in rows], device)  # (R,)
+        lengths = on_device([len(row.ids) for row in rows], device)
         self.clean = clean_pass(model, sites, rows, reads, keep_cache=prefix > 0)
-        self._lengths = lengths - starts  # of the tails
         R = len(rows)
         row = torch.arange(R, device=device)[:, None]  # (R, 1)
         # where the tail's columns lie in the whole rows; beyond the end the last token is repeated
@@ -140,7 +144,8 @@ class Replay:
         before = starts[:, None] - prefix + torch.arange(prefix, device=device)  # (R, prefix)
         real = torch.cat([before >= 0, torch.ones(R, tail, dtype=torch.bool, device=device)], 1)
         # without padding in the prefix no mask is needed
-        self._mask = None if bool(real.all()) else real.long()  # (R, prefix + tail)
+        even = all(row.subject == prefix for row in rows)
+        self._mask = None if even else real.long()  # (R, prefix + tail)
         first = min(self._hidden)
         self._kept = [
             (None, None)
@@ -150,20 +155,22 @@ class Replay:
         ]
         self._length = prefix
         self._reads = Reads(reads.rows, reads.columns - starts[reads.rows])
+        self._read_rows: list[int] = reads.rows.tolist()
 
     def part(self, rows: Sequence[int] | None = None) -> Part:
         """Return some of the rows, or all of them, as what a group is made of."""
-        R = len(self._ids)
-        chosen = torch.tensor(range(R) if rows is None else rows, device=self._ids.device)  # (n,)
-        place = torch.full((R,), -1, device=chosen.device)
-        place[chosen] = torch.arange(len(chosen), device=chosen.device)
-        reads = (place[self._reads.rows] >= 0).nonzero().flatten()  # (N,)
+        device = self._ids.device
+        order = tuple(range(len(self._ids)) if rows is None else rows)
+        place = {row: i for i, row in enumerate(order)}
+        reads = [k for k, row in enumerate(self._read_rows) if row in place]
+        theirs = on_device(reads, device, torch.int64)  # (N,)
         return Part(
-            chosen,
-            reads,
-            place[self._reads.rows[reads]],
-            self._reads.columns[reads],
-            len(chosen) * self._ids.shape[1],
+            order,
+            on_device(order, device, torch.int64),  # (n,)
+            theirs,
+            on_device([place[self._read_rows[k]] for k in reads], device, torch.int64),
+            self._reads.columns[theirs],
+            len(order) * self._ids.shape[1],
         )
 
     def recorded(self, layer: int, part: Part) -> Tensor:
@@ -197,9 +204,8 @@ class Replay:
         columns = torch.cat([g.part.columns for g in groups])
         cache = None
         if self._kept:
-            same = len(index) == len(self._ids) and torch.equal(
-                index, torch.arange(len(index)).to(index)
-            )
+            chosen = [row for group in groups for row in group.part.order]
+            same = chosen == list(range(len(self._ids)))
             cache = cache_utils.Cache(
                 layers=[
                     FrozenLayer(keys, values, self._length, None if same else index)

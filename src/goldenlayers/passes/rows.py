@@ -15,6 +15,7 @@ from goldenlayers.models.sites import EditSite
 from goldenlayers.models.subject import SubjectRow
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.families import by_row
+from goldenlayers.passes.transfers import on_device
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def clean_pass(
     ids = padded([r.ids for r in rows], model.device)  # (R, T)
     R = len(ids)
     row = torch.arange(R, device=model.device)
-    at = torch.tensor([r.subject for r in rows], device=model.device)
+    at = on_device([r.subject for r in rows], model.device)
     seen: dict[tuple[str, int], Tensor] = {}
     tuples: list[int | None] = []
 
@@ -132,4 +133,4 @@ def blocks_of(model: Any, site: EditSite) -> list[Any]:
 def padded(rows: Sequence[Sequence[int]], device: Any) -> Tensor:
     """Pad on the right with each row's last token: (R, T) int64. Causal attention ignores it."""
     T = max(len(row) for row in rows)
-    return torch.tensor([[*row, *([row[-1]] * (T - len(row)))] for row in rows], device=device)
+    return on_device([[*row, *([row[-1]] * (T - len(row)))] for row in rows], device)

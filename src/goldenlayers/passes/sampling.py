@@ -11,6 +11,8 @@ from torch import Tensor
 
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.next_input import next_input
+from goldenlayers.passes.room import Room, in_order, in_pieces
+from goldenlayers.passes.transfers import on_device
 
 MAX_ROWS = 32
 
@@ -42,22 +44,31 @@ def sample(
 
     Returns:
         The `length` token ids written after each prompt.
+
+    Raises:
+        MemoryShortError: If memory does not suffice for one text alone.
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for i, prompt in enumerate(prompts):
         by_length[len(prompt)].append(i)
     out: list[tuple[int, ...]] = [()] * len(prompts)
     banned = torch.tensor(sorted(forbidden), dtype=torch.long)
+    room = Room(MAX_ROWS)  # counted in rows, not in tokens
     done = 0
     for _, members in sorted(by_length.items()):
-        for start in range(0, len(members), MAX_ROWS):
-            chunk = members[start : start + MAX_ROWS]
+
+        def run(chosen: list[int], members: list[int] = members) -> list[list[int]]:
+            chunk = [members[k] for k in chosen]
+            # made anew where a chunk is written again, so that the same is drawn
             draws = [_Draw(seed, i, top_k, banned) for i in chunk]
-            for i, tokens in zip(
-                chunk, _write(model, [prompts[i] for i in chunk], length, draws), strict=True
-            ):
-                out[i] = tuple(tokens)
-            done += len(chunk)
+            return _write(model, [prompts[i] for i in chunk], length, draws)
+
+        for chosen, written in in_pieces(
+            [1] * len(members), room, run, item="text", parted=in_order
+        ):
+            for k, tokens in zip(chosen, written, strict=True):
+                out[members[k]] = tuple(tokens)
+            done += len(chosen)
             progress(done)
     return out
 
@@ -87,7 +98,7 @@ def _write(
     model: Any, prompts: list[tuple[int, ...]], length: int, draws: list[_Draw]
 ) -> list[list[int]]:
     device = model.device
-    ids = torch.tensor(prompts, device=device)  # (B, T)
+    ids = on_device(prompts, device)  # (B, T)
     rows = torch.arange(len(prompts), device=device)
     cache = None
     out: list[list[int]] = [[] for _ in prompts]

@@ -23,6 +23,7 @@ from goldenlayers.models.sites import EditSite
 from goldenlayers.models.subject import SubjectRow
 from goldenlayers.passes.answer_logits import answer_logits
 from goldenlayers.passes.growing import Change
+from goldenlayers.passes.memory import ran_out
 from goldenlayers.passes.replay import Group, Replay
 from goldenlayers.passes.restoring import (
     Restorable,
@@ -32,6 +33,7 @@ from goldenlayers.passes.restoring import (
     recorded,
     restored,
 )
+from goldenlayers.passes.room import Room, in_order, in_pieces
 from goldenlayers.passes.rows import Reads
 
 Floats = NDArray[np.float64]
@@ -75,7 +77,7 @@ def trace(
     wanted: Sequence[Restoration],
     places: Restorable,
     *,
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | Room = MAX_TOKENS,
     plain: bool = False,
 ) -> Trace:
     """Trace one fact.
@@ -95,6 +97,7 @@ def trace(
         The probabilities. What is restored before the subject's first token has no effect: nothing
         is corrupted there.
     """
+    room = Room.of(max_tokens)
     # the runs that can differ from the corrupted one
     active = [i for i, r in enumerate(wanted) if r.position >= row.first]
     chosen = [wanted[i] for i in active]
@@ -104,13 +107,13 @@ def trace(
         try:
             # each position by itself, so that no run computes a longer tail than it must
             runs = [
-                _replayed(model, sites, row, noise, some, places, max_tokens)
+                _replayed(model, sites, row, noise, some, places, room)
                 for some in _by_position(chosen)
             ]
             found = _together(chosen, runs)
-        except (torch.OutOfMemoryError, MemoryError):
-            raise
         except UNSUITED as error:
+            if ran_out(error):
+                raise
             how = f"{PLAIN}: the growing batch failed: {type(error).__name__} {error}"[:300]
     if found is None:
         found = replace(_plainly(model, row, noise, chosen, places), computed=how)
@@ -145,7 +148,7 @@ def _replayed(
     noise: Tensor,
     wanted: Sequence[Restoration],
     places: Restorable,
-    max_tokens: int,
+    room: Room,
 ) -> Trace:
     draws, depth = len(noise), len(places.blocks)
     rows = 1 + draws
@@ -159,16 +162,20 @@ def _replayed(
         torch.arange(rows, device=model.device),
         torch.full((rows,), len(row.ids) - 1, device=model.device),
     )
-    with (
-        corrupted(model, row, noise),
-        recorded(model, list(dict.fromkeys(modules)), rows, start) as clean,
-    ):
-        replay = Replay(
-            model,
-            [site for site in sites if site.layer >= lowest],
-            [SubjectRow(row.ids, len(row.ids), start)] * rows,
-            reads,
-        )
+
+    def record() -> tuple[Replay, dict[str, Tensor]]:
+        with (
+            corrupted(model, row, noise),
+            recorded(model, list(dict.fromkeys(modules)), rows, start) as seen,
+        ):
+            fed = [SubjectRow(row.ids, len(row.ids), start)] * rows
+            return Replay(model, [s for s in sites if s.layer >= lowest], fed, reads), seen
+
+    recording = room.attempt(
+        record, rows * len(row.ids), least=f"the clean and {draws} corrupted rows of one fact"
+    )
+    assert recording is not None
+    replay, clean = recording
     whole, noisy = replay.part([0]), replay.part(range(1, rows))
     before = probabilities(replay.clean.logits, row.answer)  # (1 + draws,)
     result = np.tile(before[1:], (len(wanted), 1))
@@ -188,19 +195,27 @@ def _replayed(
         state[:, column] = replay.recorded(join, whole)[0, column]
         return Group(join, noisy, {}, state)
 
-    # a corrupted row without a change beside the first run: is it what it was?
+    # a corrupted row without a change: is it what it was?
     check = Group(lowest, replay.part([1]), {})
-    (same,) = replay.logits([check]) if all(j is None for j in joins) else (None,)
     order = sorted((i for i, j in enumerate(joins) if j is not None), key=lambda i: joins[i] or 0)
-    most = max(1, max_tokens // noisy.tokens)
-    for k in range(0, len(order), most):
-        run = order[k : k + most]
-        first = [check] if k == 0 else []
-        logits = replay.logits([*first, *(group(i) for i in run)])
-        if first:
-            same = logits.pop(0)
-        for i, found in zip(run, logits, strict=True):
-            result[i] = probabilities(found, row.answer)
+    same: Tensor | None = None
+    if not order:
+        (same,) = replay.logits([check])
+
+    def several(places_in_order: list[int]) -> tuple[Tensor | None, Tensor]:
+        some = [order[k] for k in places_in_order]
+        # beside the first run only
+        beside = [check] if 0 in places_in_order else []
+        logits = replay.logits([*beside, *(group(i) for i in some)])
+        found = torch.cat([_probabilities(x, row.answer) for x in logits[len(beside) :]])
+        return (logits[0] if beside else None), found  # (N, V), (runs * draws,)
+
+    # side by side in their order, as many as there is room for
+    for chosen, (first, found) in in_pieces(
+        [noisy.tokens] * len(order), room, several, item="restoration", parted=in_order
+    ):
+        same = first if first is not None else same
+        result[[order[k] for k in chosen]] = found.cpu().numpy().reshape(len(chosen), draws)
     if same is not None:
         require_same(same, replay.clean.logits[1:2])
     return Trace(
@@ -246,9 +261,14 @@ def _plainly(
 
 def probabilities(logits: Tensor, token: int) -> Floats:
     """Return the probability of a token, (N, V) -> (N,); softmax in float32 or wider."""
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    found: Floats = wide.softmax(-1)[:, token].double().cpu().numpy()
+    found: Floats = _probabilities(logits, token).cpu().numpy()
     return found
+
+
+def _probabilities(logits: Tensor, token: int) -> Tensor:
+    """Return the same on the device, (N,) float64."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return wide.softmax(-1)[:, token].double()
 
 
 def _join(r: Restoration, names: dict[int, str], depth: int) -> int | None:

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -33,6 +34,10 @@ from goldenlayers.metrics.predict import predict
 from goldenlayers.metrics.replies import nll
 from goldenlayers.models.guard import untouched
 from goldenlayers.models.sites import EditSite
+from goldenlayers.passes.batch_tokens import room_for
+from goldenlayers.passes.memory import ran_out
+from goldenlayers.passes.room import Room
+from goldenlayers.progress import Say, quiet
 from goldenlayers.sweep.attempt import Attempts
 from goldenlayers.sweep.outcome import LayerOutcome
 from goldenlayers.sweep.predict_edited import predict_edited, predict_plainly
@@ -74,10 +79,12 @@ class Sweep:
         editor: The editor.
         templates: Context templates.
         solvers: By layer, where a covariance is used.
-        batch_tokens: Bound on the tokens of one run; a matter of memory and speed alone.
+        batch_tokens: Bound on the tokens of one run, a matter of memory and speed alone; None to
+            choose, see `goldenlayers.passes.batch_tokens`.
         plain: Whether the plain loop is wanted.
         all_sites: The edit sites that windows reach down to, shallow first; empty if they are among
             `sites`.
+        say: Called with a line when memory ran out and smaller runs are made.
     """
 
     model: Any
@@ -86,9 +93,15 @@ class Sweep:
     editor: Editor
     templates: Templates
     solvers: Mapping[int, Solver] = field(default_factory=dict)
-    batch_tokens: int = BATCH_TOKENS
+    batch_tokens: int | None = None
     plain: bool = False
     all_sites: Sequence[EditSite] = ()
+    say: Say = quiet
+
+    @cached_property
+    def room(self) -> Room:
+        """The bound as it is now: what once did not fit is not tried again."""
+        return room_for(self.model, self.batch_tokens, BATCH_TOKENS, self.say)
 
     def check(self, facts: Sequence[Fact]) -> None:
         """Look at all facts before the first is edited.
@@ -132,7 +145,7 @@ class Sweep:
                     for fact, asked in zip(facts, before, strict=True)
                     for window in windows
                 ]
-            made = self._together(facts, windows, before)
+            made = self._in_parts(facts, windows, before)
         depth = self.sites[-1].layer + 1
         return _with_shares(made, time.perf_counter() - start, depth)
 
@@ -163,7 +176,7 @@ class Sweep:
                 # padded to the longest, which comes first
                 longest = tails[(group or [i])[0]][0]
                 tokens = longest * layers * sum(tails[j][1] for j in (*group, i))
-                if group and (tokens > self.batch_tokens or len(group) == MOST_FACTS):
+                if group and (not self.room.holds(tokens) or len(group) == MOST_FACTS):
                     groups.append(group)
                     group = []
                 group.append(i)
@@ -186,6 +199,27 @@ class Sweep:
     def _request(self, facts: Sequence[Fact], sites: Sequence[EditSite]) -> EditRequest:
         return EditRequest(self.model, self.tokenizer, facts, sites, self.templates, self.solvers)
 
+    def _in_parts(
+        self,
+        facts: Sequence[Fact],
+        windows: Sequence[tuple[EditSite, ...]],
+        before: Sequence[FactBefore],
+    ) -> list[LayerOutcome]:
+        """Edit all facts together; where memory does not bear that, in halves."""
+        made = self.room.attempt(
+            partial(self._together, facts, windows, before),
+            self.room.tokens or BATCH_TOKENS,
+            least="the rows of one fact" if len(facts) == 1 else None,
+        )
+        if made is not None:
+            return made
+        half = len(facts) // 2
+        return [
+            outcome
+            for some in (slice(0, half), slice(half, None))
+            for outcome in self._in_parts(facts[some], windows, before[some])
+        ]
+
     def _together(
         self,
         facts: Sequence[Fact],
@@ -196,7 +230,7 @@ class Sweep:
         assert isinstance(editor, SiteEditor)
         request = self._request(facts, ())
         rows = editor.prepare(request)
-        solved = solve(editor, request, rows, windows, self.batch_tokens)
+        solved = solve(editor, request, rows, windows, self.room)
         # the bare prompt with the new answer comes first: what the outcome tells of
         asked = [[r.bare, *rows_of(b)] for r, b in zip(rows, before, strict=True)]
         updates = {
@@ -208,12 +242,10 @@ class Sweep:
         how = GROWING
         begins = list({window[0].layer: window[0] for window in windows}.values())
         try:
-            predicted = predict_edited(
-                self.model, begins, asked, updates, max_tokens=self.batch_tokens
-            )
-        except (torch.OutOfMemoryError, MemoryError):
-            raise
+            predicted = predict_edited(self.model, begins, asked, updates, max_tokens=self.room)
         except UNSUITED as error:
+            if ran_out(error):
+                raise
             how = f"{GROWING}, scored by the {PLAIN}: {type(error).__name__} {error}"[:300]
             predicted = predict_plainly(self.model, asked, updates)
         made = []

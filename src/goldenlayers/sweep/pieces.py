@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from goldenlayers.facts.fact import Fact
+from goldenlayers.progress import quiet
 from goldenlayers.sweep.engine import Sweep
 from goldenlayers.sweep.outcome import LayerOutcome
 
@@ -70,17 +71,20 @@ class EditPiece:
     """The task of a sweep: a piece is edited; see `goldenlayers.cluster.engine.Task`.
 
     Attributes:
-        sweep: How facts are edited, without a model of its own.
+        sweep: How facts are edited; it travels without the model.
     """
 
     sweep: Sweep
 
-    @classmethod
-    def of(cls, sweep: Sweep) -> EditPiece:
-        """Return the task that edits as a sweep does."""
-        return cls(replace(sweep, model=None, tokenizer=None))
+    def __getstate__(self) -> dict[str, Any]:
+        bound = self.sweep.room.tokens
+        bare = replace(self.sweep, model=None, tokenizer=None, say=quiet, batch_tokens=bound)
+        return {"sweep": bare}
 
     def __call__(self, model: Any, tokenizer: Any, item: Piece) -> list[LayerOutcome]:
         """Edit each fact of a piece at each of its layers."""
-        sweep = replace(self.sweep, model=model, tokenizer=tokenizer)
-        return sweep.run(item.facts, item.layers)
+        if self.sweep.model is not model:
+            # once on each worker, so that what once did not fit into its memory is not tried again
+            own = replace(self.sweep, model=model, tokenizer=tokenizer)
+            object.__setattr__(self, "sweep", own)
+        return self.sweep.run(item.facts, item.layers)

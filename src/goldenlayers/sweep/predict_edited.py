@@ -17,13 +17,15 @@ from torch.nn.functional import linear
 from goldenlayers.editors.update import Update
 from goldenlayers.editors.value import MismatchError, require_same
 from goldenlayers.editors.weights import edited, updates_applied, weight_of
-from goldenlayers.metrics.predict import Prediction, feed_of, picks_of, predict, read_off
+from goldenlayers.metrics.predict import Prediction, feed_of, picks_of, predict, read_all
 from goldenlayers.models.sites import EditSite
 from goldenlayers.models.subject import SubjectRow
 from goldenlayers.models.text import Row
 from goldenlayers.passes.growing import Change
 from goldenlayers.passes.replay import Group, Replay
+from goldenlayers.passes.room import Room, in_pieces
 from goldenlayers.passes.rows import Reads
+from goldenlayers.passes.transfers import on_device
 
 # By fact and edit, both counted: the updates of an edit, one or more, shallow first.
 Updates = Mapping[tuple[int, int], Sequence[Update]]
@@ -37,7 +39,7 @@ def predict_edited(
     facts: Sequence[Sequence[Row]],
     updates: Updates,
     *,
-    max_tokens: int,
+    max_tokens: int | Room,
 ) -> Predicted:
     """Feed each fact's rows to the model with each of the fact's edits on, one edit at a time.
 
@@ -53,6 +55,7 @@ def predict_edited(
 
     Raises:
         MismatchError: If the batch without a change gives other logits than the plain model.
+        MemoryShortError: If memory does not suffice for one edit alone.
     """
     feeds = [feed_of(rows) for rows in facts]
     starts = [sum(len(feed.fed) for feed in feeds[:f]) for f in range(len(feeds))]
@@ -60,9 +63,9 @@ def predict_edited(
         picks_of([(k, row) for k, row in zip(feed.host, rows, strict=True)])
         for feed, rows in zip(feeds, facts, strict=True)
     ]
-    where = torch.tensor(
+    where = on_device(
         [(r + n, c) for p, n in zip(picks, starts, strict=True) for r, c in p.where],
-        device=model.device,
+        model.device,
     )  # (N, 2)
     fed = [SubjectRow(ids, len(ids), 0) for feed in feeds for ids in feed.fed]
     replay = Replay(model, sites, fed, Reads(where[:, 0], where[:, 1]))
@@ -74,17 +77,22 @@ def predict_edited(
     require_same(found, replay.clean.logits[parts[0].reads])
     out: Predicted = {}
     order = sorted(updates, key=lambda unit: (updates[unit][0].layer, *unit[::-1]))  # shallow first
-    for run in _runs(order, [part.tokens for part in parts], max_tokens):
+
+    def run(some: list[int]) -> list[list[Prediction]]:
+        units = [order[k] for k in some]
         groups = [
             Group(
                 updates[f, e][0].layer,
                 parts[f],
                 {update.name: _edited(model, update) for update in updates[f, e]},
             )
-            for f, e in run
+            for f, e in units
         ]
-        for (f, e), logits in zip(run, replay.logits(groups), strict=True):
-            out[f, e] = read_off(logits, picks[f])
+        return read_all(replay.logits(groups), [picks[f] for f, _ in units])
+
+    costs = [parts[f].tokens for f, _ in order]
+    for some, predictions in in_pieces(costs, Room.of(max_tokens), run, item="edit", parted=_runs):
+        out |= {order[k]: one for k, one in zip(some, predictions, strict=True)}
     return out
 
 
@@ -111,13 +119,11 @@ def _edited(model: Any, update: Update) -> Change:
     return change
 
 
-def _runs(
-    order: Sequence[tuple[int, int]], tokens: Sequence[int], most: int
-) -> list[list[tuple[int, int]]]:
-    runs: list[list[tuple[int, int]]] = []
+def _runs(costs: Sequence[int], most: int) -> list[list[int]]:
+    """Part edits as they come into runs of `most` tokens; one may exceed it alone."""
+    runs: list[list[int]] = []
     size = 0
-    for unit in order:
-        cost = tokens[unit[0]]
+    for unit, cost in enumerate(costs):
         if not runs or size + cost > most:
             runs.append([])
             size = 0

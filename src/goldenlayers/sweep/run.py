@@ -39,7 +39,7 @@ def prepared(
     templates: str = "short",
     covariance: str = "none",
     settings: Mapping[str, Any] | None = None,
-    batch_tokens: int,
+    batch_tokens: int | None = None,
     plain: bool = False,
     seed: int = 0,
     say: Say = quiet,
@@ -58,7 +58,7 @@ def prepared(
         templates: Kind of the context templates.
         covariance: "none", or the text that the keys' covariance is taken over.
         settings: Settings of the editor.
-        batch_tokens: Bound on the tokens of one run.
+        batch_tokens: Bound on the tokens of one run; None to choose.
         plain: Whether the plain loop is wanted.
         seed: Seed of templates and covariance.
         say: Called with a line when something is worth knowing.
@@ -86,7 +86,7 @@ def prepared(
         made = make_templates(model, tokenizer, templates, seed=seed)
     sweep = Sweep(
         model, tokenizer, sites, chosen, made, solvers_of(moments, chosen), batch_tokens, plain,
-        edited,
+        edited, say,
     )  # fmt: skip
     identity = {
         "model": model_key(model, tokenizer) | {"dtype": str(model.dtype).removeprefix("torch.")},
@@ -166,7 +166,7 @@ def fill(
     start = time.perf_counter()
     progress(stage, total - left, total)
     engine = engine or Here(sweep.model, sweep.tokenizer)
-    for i, outcomes in engine.run(EditPiece.of(sweep), pieces):
+    for i, outcomes in engine.run(EditPiece(sweep), pieces):
         piece = pieces[i]
         store.add(outcomes)
         if not computed:

@@ -14,6 +14,7 @@ from goldenlayers.editors.site_editor import SiteEditor
 from goldenlayers.editors.update import Update
 from goldenlayers.errors import EditError
 from goldenlayers.models.sites import EditSite
+from goldenlayers.passes.room import Room
 from goldenlayers.sweep.windows import require_window, width_of
 
 
@@ -35,7 +36,7 @@ def solve(
     request: EditRequest,
     facts: Sequence[FactRows],
     windows: Sequence[Sequence[EditSite]],
-    max_tokens: int,
+    max_tokens: int | Room,
 ) -> list[list[Solved]]:
     """Find the updates of each fact alone at each window, into the model as it stands.
 
