@@ -103,7 +103,8 @@ def main() -> None:
     try:
         app()
     except GoldenLayersError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        told = escape(str(error).replace("\n", "\\n"))  # a name cannot make lines of its own
+        err.print(f"[bold red]error:[/] {told}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except (KeyboardInterrupt, _Stopped):
         err.print("[bold]stopped[/], no result was written", highlight=False)
