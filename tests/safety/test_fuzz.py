@@ -14,8 +14,10 @@ import torch
 
 import goldenlayers as gl
 from goldenlayers.facts.read import read_facts
+from goldenlayers.report.evaluation_table import evaluation_table
 from goldenlayers.report.figures import wins
 from goldenlayers.report.figures.document import read_document
+from goldenlayers.report.table import ranking_table
 from goldenlayers.study import judge, transfer
 from goldenlayers.study import unfinished as module
 from goldenlayers.study.run.folder import INDEX
@@ -52,14 +54,20 @@ def adapter(folder):
 def ranking(folder):
     _, model, tokenizer = _edit()
     gl.find(model, tokenizer, tiny.FACTS).save(folder)
-    return lambda: gl.LayerRanking.load(folder)
+
+    def read():
+        again = gl.LayerRanking.load(folder)
+        ranking_table(again)
+        return again.order
+
+    return read
 
 
 def evaluation(folder):
     edit, model, tokenizer = _edit()
     found = gl.evaluate(model, tokenizer, tiny.FACTS[:2], edit=edit, fluency=False)
     found.save(folder)
-    return lambda: gl.Evaluation.load(folder)
+    return lambda: evaluation_table(gl.Evaluation.load(folder))
 
 
 def own_facts(folder):

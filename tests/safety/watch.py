@@ -48,9 +48,16 @@ def _hook(event, arguments):
     for path in paths:
         if isinstance(path, int) or path is None:
             continue  # a file that is open already
-        place = os.path.realpath(os.fsdecode(path))
+        place = os.path.realpath(_folder(event, arguments) / os.fsdecode(path))
         if not Path(place).is_relative_to(inside) and not any(fine in place for fine in FINE):
             seen.append(f"{event} {place}")
+
+
+def _folder(event, arguments):
+    """Return what a relative path is relative to: rmtree names files within an open folder."""
+    if event in ("os.remove", "os.rmdir", "os.mkdir") and arguments[-1] >= 0:
+        return Path(f"/proc/self/fd/{arguments[-1]}").readlink()
+    return Path()
 
 
 sys.addaudithook(_hook)  # there is no way to take one off; it does nothing while nobody watches
