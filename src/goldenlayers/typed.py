@@ -1,7 +1,8 @@
-"""Dataclasses from JSON that somebody else may have written: each field of its declared type."""
+"""JSON that somebody else may have written: strictly decoded, each field of its declared type."""
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -11,6 +12,17 @@ T = TypeVar("T")
 SHOWN = 60  # characters of a value that a message repeats
 _hints: dict[type, dict[str, Any]] = {}
 MOST = 1 << 53  # integers beyond it are no counts, and floats do not hold them
+
+
+def decoded(text: str | bytes) -> Any:
+    """Decode JSON as the standard has it; Python lets more pass.
+
+    Raises:
+        ValueError: If it is no JSON, holds NaN or infinity by name, or a name twice in an object,
+            of which another reader may take the other value.
+        RecursionError: If it is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
 
 
 def built(kind: type[T], data: Any) -> T:
@@ -65,6 +77,19 @@ def short(value: Any) -> str:
     """Return a value for a message."""
     text = repr(value) if not isinstance(value, str) else repr(value[:SHOWN])
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {short(twice)} occurs twice in an object")
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _of_one(value: Any, hints: tuple[Any, ...], name: str) -> Any:

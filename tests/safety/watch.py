@@ -26,8 +26,8 @@ CHANGES = {
 }  # fmt: skip
 NEVER = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.spawn",
          "subprocess.Popen", "socket.connect")  # fmt: skip
-# Python's own, of modules that are imported for the first time
-FINE = ("/dev/null", "__pycache__")
+# what Python, torch and matplotlib keep for themselves when they are first imported
+FINE = ("/dev/null", "__pycache__", "/torchinductor_", "/.config/matplotlib", "/.cache/matplotlib")
 
 _watching: list[tuple[Path, list[str]]] = []
 
