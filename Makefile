@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench tables comparison editors facts clean
+.PHONY: demo test check bench tables comparison editors facts lock audit clean
 
 demo: $(STAMP)
 	$(BIN)/golden-layers find
@@ -59,16 +59,41 @@ facts: $(STAMP)
 	$(BIN)/python tools/bundled_facts/build.py
 	$(BIN)/golden-layers facts --known-by bundled
 
-# torch is named first so that pip takes the version of constraints.txt before anything else asks
-# for the newest one, whose default build brings gigabytes of GPU libraries.
-$(STAMP): pyproject.toml constraints.txt
+# Everything that is installed has a hash in locks/, torch's build without GPU libraries first: where
+# pip does not find that (PyPI does not have it), PyPI's own with its GPU libraries, gigabytes of them.
+# Nothing asks for anything that is not listed (--no-deps), nothing is fetched to build the three
+# packages that are published as source alone, nor this one (--no-build-isolation), and `pip check`
+# says whether it is all there. LOCKED=no takes the versions of constraints.txt without hashes: for
+# another Python or another machine, whose builds of a package may not be among those listed.
+LOCKED ?= yes
+PIP    := $(BIN)/python -m pip
+HASHED := $(PIP) install --quiet --require-hashes --no-deps --no-build-isolation
+LOCKS  := locks/packages.lock locks/torch.lock locks/torch-cpu.lock
+
+$(STAMP): pyproject.toml constraints.txt $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, found $$($(PYTHON) --version); try make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "setting up $(VENV) with the versions of constraints.txt, once: a minute or more, mostly torch"
+	@echo "setting up $(VENV), once: a minute or more, mostly torch"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+ifeq ($(LOCKED),yes)
+	$(HASHED) --requirement locks/torch-cpu.lock || \
+	  { echo "no such build here: the one of PyPI, with its GPU libraries"; $(HASHED) --requirement locks/torch.lock; }
+	$(HASHED) --requirement locks/packages.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+else
+	$(PIP) install --quiet --constraint constraints.txt torch
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+endif
+	$(PIP) check
 	touch $(STAMP)
+
+# after a change of pyproject.toml or constraints.txt: the hashes of what the index lists
+lock:
+	$(PYTHON) tools/locks/make.py
+
+# known vulnerabilities of what locks/ lists; says so where the service cannot be reached
+audit:
+	$(PYTHON) tools/locks/audit.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,6 +17,7 @@ from goldenlayers.disk import not_written
 from goldenlayers.editors.files.whole import MARK, require_free
 from goldenlayers.errors import ResultError
 from goldenlayers.files import PARTIAL, tidy
+from goldenlayers.typed import decoded
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def read_json(file: Path, missing: str) -> Any:
         ResultError: If it cannot be read.
     """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return decoded(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ResultError(f"{file}: no such file; {missing}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -131,7 +132,10 @@ def beside(file: Path, name: Any) -> Path:
     last = Path(str(name)).name
     if not last or len(last) > LONGEST_NAME:
         raise ValueError(f"{shown(repr(name))} is no name of a file")
-    return file.parent / last
+    found = file.parent / last
+    if not found.resolve().is_relative_to(file.parent.resolve()):
+        raise ValueError(f"{last} is a link that points out of the folder")
+    return found
 
 
 def write_json(path: Path, data: Any) -> None:

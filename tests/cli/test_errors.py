@@ -173,7 +173,9 @@ def test_file_that_is_no_gguf(refuse, tmp_path):
     assert refuse(model=path) == f"{path}: not a GGUF file; {begins}"
     other = tmp_path / "model.bin"
     other.write_bytes(b"GGUF")
-    assert refuse(model=other).startswith(f"{other}: a file; expected a model folder")
+    assert refuse(model=other).startswith(
+        f"{other}: a file (.bin can run code when it is read); expected a model folder"
+    )
 
 
 @pytest.fixture

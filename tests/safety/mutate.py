@@ -13,7 +13,8 @@ HOSTILE = (
     None, True, -1, 0, 1, 2**31, 2**63, 10**400, -0.0, 1e308, float("nan"), float("inf"), "", " ",
     "../../escaped", "/tmp/escaped", "C:\\escaped", "\x00", "\ud800", "<script>alert(1)</script>",
     "[bold]x[/]", "{0.__class__}", "%s%n", "a" * 100_000, [], [[]], {}, [None] * 1000,
-    {"format": "golden-layers edit"}, "nan", "-inf", "1e999",
+    {"format": "golden-layers edit"}, "nan", "-inf", "1e999", "\x1b[2J\x1b]0;x\x07", "\x9b31m",
+    "\u202etxt.exe", "x\nerror: y",
 )  # fmt: skip
 
 
@@ -106,6 +107,17 @@ def safetensors_of(data: bytes, rng: random.Random) -> bytes:
     return struct.pack("<Q", len(text)) + text + data[8 + length :]
 
 
+def gguf_of(data: bytes, rng: random.Random) -> bytes:
+    """Change the beginning of a GGUF file, where its counts and lengths are."""
+    head, rest = data[:1500], data[1500:]
+    if rng.random() < 0.5:
+        return bytes_of(head, rng) + rest
+    out = bytearray(head)
+    at = rng.randrange(len(out) - 8)
+    out[at : at + 8] = struct.pack("<Q", rng.choice((0, 1, 9, 2**16, 2**31, 2**40, 2**63)))
+    return bytes(out) + rest
+
+
 def mutated(path: Path, rng: random.Random) -> bytes:
     """Return a file's bytes, damaged in a way that fits its kind."""
     data = path.read_bytes()
@@ -114,6 +126,8 @@ def mutated(path: Path, rng: random.Random) -> bytes:
         ways += [json_of] * 4
     if path.suffix == ".safetensors":
         ways += [safetensors_of] * 4
+    if path.suffix == ".gguf":
+        ways += [gguf_of] * 4
     try:
         return rng.choice(ways)(data, rng) if data else rng.randbytes(20)
     except (RecursionError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +27,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from goldenlayers.cli.terminal import PlainConsole, for_machines
+
 # without emoji: a line number between colons is a number
-out = Console(emoji=False)
-err = Console(stderr=True, emoji=False)
+out = PlainConsole(emoji=False)
+err = PlainConsole(stderr=True, emoji=False)
 
 
 def line(text: str, console: Console = out) -> None:
@@ -44,7 +45,7 @@ def table(made: Table, console: Console = out) -> None:
     if needed <= console.width:
         console.print(made)
     else:
-        Console(file=console.file, width=needed, emoji=False).print(made, soft_wrap=True)
+        PlainConsole(file=console.file, width=needed, emoji=False).print(made, soft_wrap=True)
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def result(
     to = err if as_json else out
     with told():
         if as_json:
-            typer.echo(json.dumps(data, ensure_ascii=False, indent=1))
+            typer.echo(for_machines(data))
         for item in shown:
             if isinstance(item, str):
                 line(item, to)

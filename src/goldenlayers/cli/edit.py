@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from goldenlayers.cli import choosing, console, editing, loading, options
+from goldenlayers.cli.terminal import for_machines
 from goldenlayers.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def command(
         written = report.save(out, wanted, *pair)
     with console.told():
         if as_json:
-            typer.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False))
+            typer.echo(for_machines(report.to_dict(), nan=False))
         to = console.err if as_json else console.out
         report.show(to, written)
         if source.bad:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from goldenlayers.cli import (
     loading,
     options,
 )
+from goldenlayers.cli.terminal import for_machines
 from goldenlayers.errors import SettingsError
 
 WITH = "With an edit"
@@ -211,14 +211,7 @@ def command(
         written = evaluation_results.save(result, out)
     with console.told():
         if as_json:
-            typer.echo(
-                json.dumps(
-                    evaluation_results.summary(result),
-                    ensure_ascii=False,
-                    indent=1,
-                    allow_nan=False,
-                )
-            )
+            typer.echo(for_machines(evaluation_results.summary(result), nan=False))
         to = console.err if as_json else console.out
         evaluation_results.show(result, layers is not None, sequential, to)
         if source.bad:

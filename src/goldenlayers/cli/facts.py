@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from goldenlayers.cli import choosing, console, options
+from goldenlayers.cli.terminal import for_machines
 from goldenlayers.errors import FactError, SettingsError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def command(
             "facts": [{"id": k.id, "known": k.known, "answer": k.answer} for k in known],
         }
     if as_json:
-        typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
+        typer.echo(for_machines(told))
         _require_facts(told)
         return
     for name in ("source", "sha256"):  # not in the table: they may be wider than the terminal

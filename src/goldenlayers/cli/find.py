@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from goldenlayers.cli import (
     of_method,
     options,
 )
+from goldenlayers.cli.terminal import for_machines
 from goldenlayers.errors import SettingsError
 
 HOW = "How the layer is chosen"
@@ -221,7 +221,7 @@ def command(
     with console.working("drawing"):
         written = ranking.save(out)
     if as_json:
-        typer.echo(json.dumps(ranking.to_dict(), ensure_ascii=False, indent=1))
+        typer.echo(for_machines(ranking.to_dict()))
     to = console.err if as_json else console.out
     console.table(ranking_table(ranking), to)
     for text in summary_lines(ranking, chosen.bad, written):

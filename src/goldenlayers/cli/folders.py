@@ -45,18 +45,21 @@ def load(
 ) -> LoadedModel:
     """Load a model; "auto" is the dtype that its files have, so that it is written as it was."""
     if dtype == "auto":
-        dtype = _own_dtype(model, trust_remote_code)
+        dtype = _own_dtype(model, revision, trust_remote_code)
     return loading.load(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
     )
 
 
-def _own_dtype(model: str, trust_remote_code: bool) -> str:
+def _own_dtype(model: str, revision: str | None, trust_remote_code: bool) -> str:
     from goldenlayers.models.load import DTYPES, load_empty
 
     if model.lower().endswith(".gguf"):
         return "float32"  # its blocks are dequantised to that
     with console.working(f"reading the configuration of {model}"):
-        dtype = load_empty(model, trust_remote_code=trust_remote_code, say=console.say).dtype
-    own = str(dtype).removeprefix("torch.")
+        # of the same revision: the configuration of another may name other code
+        empty = load_empty(
+            model, revision=revision, trust_remote_code=trust_remote_code, say=console.say
+        )
+    own = str(empty.dtype).removeprefix("torch.")
     return own if own in DTYPES else "float32"

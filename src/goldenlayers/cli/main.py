@@ -117,7 +117,8 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    err.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    told = escape(message.replace("\n", "\\n"))  # a name cannot make lines of its own
+    err.print(f"[bold red]error:[/] {told}", highlight=False, soft_wrap=True)
     sys.exit(2)
 
 

@@ -76,7 +76,9 @@ def load_moment(folder: Path, key: Mapping[str, Any]) -> KeyMoment:
         tokens, info = int(record["tokens"]), json.loads(record["info"])
         total, sha256 = tensors["sum"], record["sha256"]
     except (KeyError, ValueError) as error:
-        raise ResultError(f"{path}: no second moment as golden-layers writes it: {error}") from None
+        raise ResultError(
+            f"{path}: no second moment as golden-layers writes it: {str(error)[:200]}"
+        ) from None
     if found != json.loads(json.dumps(dict(key))):
         other = next((n for n in key if not isinstance(found, dict) or found.get(n) != key[n]), "?")
         raise ResultError(f"{path}: it was made for another {other}; its name says otherwise")
@@ -146,4 +148,4 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name).clone() for name in names}
             return tensors, dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
-        raise ResultError(f"{path}: cannot be read: {error}") from error
+        raise ResultError(f"{path}: cannot be read: {str(error)[:200]}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from goldenlayers.errors import ResultError
 from goldenlayers.files import write_whole
 from goldenlayers.locators.ranking import FactAnswer, LayerRanking, LayerScore, Skipped
 from goldenlayers.results import DAMAGE, beside, damaged, read_json, shown, write_json
+from goldenlayers.typed import of_type
 
 FORMAT = "golden-layers ranking"
 FORMAT_VERSION = 1
@@ -91,32 +93,32 @@ def load(path: str | Path) -> LayerRanking:
             f"{FORMAT_VERSION}"
         )
     try:
-        layers = tuple(LayerScore(**s) for s in data["layers"])
-        answers = tuple(
-            FactAnswer(**{**a, "old_ids": tuple(a["old_ids"]) if a["old_ids"] else None})
-            for a in data["answers"]
-        )
+        layers = of_type(data["layers"], tuple[LayerScore, ...], "layers")
+        answers = of_type(data["answers"], tuple[FactAnswer, ...], "answers")
         table = beside(file, data["files"]["fact_scores"])
-        return LayerRanking(
-            method=data["method"],
-            golden=data["golden"],
+        ranking = LayerRanking(
+            method=of_type(data["method"], str, "method"),
+            golden=of_type(data["golden"], int, "golden"),
             layers=layers,
             answers=answers,
             fact_scores=_read_csv(table, answers, layers),
-            skipped=tuple(Skipped(**s) for s in data["skipped"]),
-            fences=tuple(data["fences"]) if data["fences"] else None,
+            skipped=of_type(data["skipped"], tuple[Skipped, ...], "skipped"),
+            fences=of_type(data["fences"] or None, tuple[float, float] | None, "fences"),
             # a ranking of an earlier version does not have these
-            legend=data.get("legend", ""),
-            axis=data.get("axis", "score"),
-            shares=tuple(data.get("shares", ())),
-            notes=tuple(data.get("notes", ())),
-            details=data.get("details", {}),
-            settings=data["settings"],
-            model=data["model"],
-            facts=data["facts"],
-            versions=data["versions"],
-            seconds=data["seconds"],
+            legend=of_type(data.get("legend", ""), str, "legend"),
+            axis=of_type(data.get("axis", "score"), str, "axis"),
+            shares=of_type(data.get("shares", ()), tuple[str, ...], "shares"),
+            notes=of_type(data.get("notes", ()), tuple[str, ...], "notes"),
+            details=of_type(data.get("details", {}), Mapping[str, Any], "details"),
+            settings=of_type(data["settings"], Mapping[str, Any], "settings"),
+            model=of_type(data["model"], Mapping[str, Any], "model"),
+            facts=of_type(data["facts"], Mapping[str, Any], "facts"),
+            versions=of_type(data["versions"], Mapping[str, str], "versions"),
+            seconds=of_type(data["seconds"], Mapping[str, float], "seconds"),
         )
+        if ranking.golden not in [score.layer for score in layers]:
+            raise ValueError(f"golden layer {ranking.golden} is none of the layers scored")
+        return ranking
     except DAMAGE as error:
         raise damaged(file, error) from error
 

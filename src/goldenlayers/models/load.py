@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from goldenlayers.errors import ModelError, SettingsError
-from goldenlayers.models import bundled, placement
+from goldenlayers.models import bundled, placement, trust
 from goldenlayers.models.resolve import explain, resolve
+from goldenlayers.progress import quiet
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 HASHED = ("*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer.json")
@@ -87,7 +88,7 @@ def load_model(
     quantize: str | None = None,
     edit_layers: str | Sequence[int] | None = None,
     site: str | None = None,
-    say: bundled.Say = lambda text: None,
+    say: bundled.Say = quiet,
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer.
 
@@ -118,7 +119,7 @@ def load_model(
         SiteError: If the sites of `edit_layers` cannot be found.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     place = _device(device)
     if dtype not in DTYPES:
@@ -126,6 +127,7 @@ def load_model(
     if device_map is not None and device != "auto":
         raise SettingsError(f"device {device!r} and a device map both say where; give one of them")
     source, options = resolve(name, say)
+    trust.announce(name, trust_remote_code, say)
     if dtype == "auto":
         chosen: Any = torch.float32 if place.type == "cpu" else "auto"
     else:
@@ -135,20 +137,22 @@ def load_model(
         options["revision"] = revision
     keep: list[str] = []
     if quantize is not None and edit_layers is not None:
-        empty = load_empty(name, revision=revision, trust_remote_code=trust_remote_code)
+        empty = load_empty(name, revision=revision, trust_remote_code=trust_remote_code, say=say)
         keep = placement.kept(empty, edit_layers, site)
     how = placement.options(place, chosen, device_map, attention, quantize, keep)
     if "gguf_file" in options:
         say(f"reading {name} (a GGUF file is dequantised on every load)")
     with bundled.quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
+            _config(name, source, options)
+            tokenizer = _tokenizer(source, options)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source, dtype=chosen, use_safetensors=True, output_loading_info=True,
                 **options, **how,
             )  # fmt: skip
             model, info = loaded
             _require_all_weights(name, info)
+            trust.require_no_adapter(name, model)
             model = (model if "device_map" in how else model.to(place)).eval()
         except ModelError:
             raise
@@ -165,7 +169,7 @@ def load_tokenizer(
     *,
     revision: str | None = None,
     trust_remote_code: bool = False,
-    say: bundled.Say = lambda text: None,
+    say: bundled.Say = quiet,
 ) -> tuple[Any, int | None]:
     """Load a model's tokenizer and read how long its context is, without its weights.
 
@@ -181,16 +185,17 @@ def load_tokenizer(
     Raises:
         ModelError: If there is no such model or it has no tokenizer.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
     source, options = resolve(name, say)
+    trust.announce(name, trust_remote_code, say)
     options |= {"trust_remote_code": trust_remote_code}
     if revision is not None:
         options["revision"] = revision
     with bundled.quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
-            config = AutoConfig.from_pretrained(source, **options)
+            config = _config(name, source, options)
+            tokenizer = _tokenizer(source, options)
+        except ModelError:
+            raise
         except Exception as error:  # as in `load_model`
             raise explain(name, source, error) from error
     text = config.get_text_config()
@@ -202,7 +207,7 @@ def load_empty(
     *,
     revision: str | None = None,
     trust_remote_code: bool = False,
-    say: bundled.Say = lambda text: None,
+    say: bundled.Say = quiet,
 ) -> Any:
     """Build a model's structure without its weights, on the meta device.
 
@@ -219,19 +224,40 @@ def load_empty(
         ModelError: If there is no such model or its configuration cannot be used.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     source, options = resolve(name, say)
+    trust.announce(name, trust_remote_code, say)
     options |= {"trust_remote_code": trust_remote_code}
     with bundled.quiet_transformers():
         try:
-            config = AutoConfig.from_pretrained(source, revision=revision, **options)
+            config = _config(name, source, options | {"revision": revision})
             options.pop("gguf_file", None)
             dtype = getattr(config, "dtype", None) or torch.float32
             with torch.device("meta"):
                 return AutoModelForCausalLM.from_config(config, dtype=dtype, **options)
+        except ModelError:
+            raise
         except Exception as error:
             raise explain(name, source, error) from error
+
+
+def _config(name: str, source: str, options: Mapping[str, Any]) -> Any:
+    """Return a model's configuration, if it is one that may be built."""
+    from transformers import AutoConfig, PretrainedConfig
+
+    told, _ = PretrainedConfig.get_config_dict(source, **options)
+    trust.require_config(name, told, bool(options["trust_remote_code"]))
+    return AutoConfig.from_pretrained(source, **options)
+
+
+def _tokenizer(source: str, options: Mapping[str, Any]) -> Any:
+    """Return a model's tokenizer, which has taken a word: some damage shows only then."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
+    tokenizer("a", return_offsets_mapping=tokenizer.is_fast)
+    return tokenizer
 
 
 def _require_all_weights(name: str, info: dict[str, Any]) -> None:

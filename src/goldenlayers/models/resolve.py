@@ -8,9 +8,12 @@ from typing import Any
 from goldenlayers.errors import ModelError
 from goldenlayers.models import bundled
 from goldenlayers.models.cut_short import what_is_cut_short
+from goldenlayers.models.gguf_header import require_header
+from goldenlayers.models.trust import READ, is_pickle, require_folder
+from goldenlayers.progress import quiet
 
 
-def resolve(name: str, say: bundled.Say = lambda text: None) -> tuple[str, dict[str, Any]]:
+def resolve(name: str, say: bundled.Say = quiet) -> tuple[str, dict[str, Any]]:
     """Return what transformers is to be given: a folder or hub name, and extra options."""
     if name == bundled.NAME:
         return str(bundled.ensure_bundled(say)), {}
@@ -26,10 +29,7 @@ def _local(name: str, path: Path) -> tuple[str, dict[str, Any]] | None:
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise ModelError(f"{name}: no such file; expected a GGUF file")
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if magic != b"GGUF":
-            raise ModelError(f"{name}: not a GGUF file; it begins with {magic!r}, expected b'GGUF'")
+        require_header(name, path)
         return str(path.parent), {"gguf_file": path.name}
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -38,9 +38,13 @@ def _local(name: str, path: Path) -> tuple[str, dict[str, Any]] | None:
                 f"{name}: a folder without config.json (found {found}); expected a model folder as "
                 "model.save_pretrained writes it, or the path of a .gguf file"
             )
+        require_folder(name, path)
         return str(path), {}
     if path.exists():
-        raise ModelError(f"{name}: a file; expected a model folder, a .gguf file or a hub name")
+        why = f" ({path.suffix} can run code when it is read)" if is_pickle(path) else ""
+        raise ModelError(
+            f"{name}: a file{why}; expected a model folder, a .gguf file or a hub name; {READ}"
+        )
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"{name}: no such folder; expected a model folder or a .gguf file")
     return None

@@ -8,7 +8,7 @@ from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.files import adapter, model
 from goldenlayers.editors.files.delta import read_delta
 from goldenlayers.editors.files.record import loads
-from goldenlayers.editors.files.whole import MARK
+from goldenlayers.editors.files.whole import MARK, require_no_way_out
 from goldenlayers.errors import EditError, ResultError
 
 
@@ -32,6 +32,7 @@ def edits_on(folder: Path) -> Edit | None:
     """
     if not (folder / MARK).is_file():
         return None
+    require_no_way_out(folder)
     record = loads(_text(folder / MARK), folder / MARK)
     if record.data.get("format") == model.FORMAT and record.data.get("edits") is None:
         return None
@@ -50,6 +51,7 @@ def _load_folder(folder: Path) -> Edit:
             f"{folder}: {what}; expected a delta file, an adapter folder or a model folder as "
             "`Edit.save` wrote it"
         )
+    require_no_way_out(folder)
     record = loads(_text(file), file)
     kind = record.data.get("format")
     if kind == adapter.FORMAT:

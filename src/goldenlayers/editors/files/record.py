@@ -20,6 +20,7 @@ from goldenlayers.editors.samples import SAMPLES
 from goldenlayers.editors.update import Update
 from goldenlayers.errors import EditError, ResultError
 from goldenlayers.facts.validate import RecordError, fact_from_record
+from goldenlayers.typed import decoded
 
 FORMAT = "golden-layers edit"
 FORMAT_VERSION = 1
@@ -113,7 +114,7 @@ def loads(text: str | bytes, where: object) -> Record:
         ResultError: If it is not.
     """
     try:
-        data = json.loads(text)
+        data = decoded(text)
     except (ValueError, RecursionError) as error:
         raise ResultError(f"{where}: not readable as JSON: {str(error)[:200]}") from None
     if not isinstance(data, dict):

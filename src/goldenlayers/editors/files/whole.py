@@ -82,6 +82,32 @@ def write_folder_whole(path: Path, overwrite: bool, write: Callable[[Path], obje
         shutil.rmtree(work, ignore_errors=True)
 
 
+def require_no_way_out(folder: Path) -> None:
+    """Refuse a folder from others in which a link points to what is not theirs.
+
+    The hub's cache is made of links, to its "blobs" beside the "snapshots"; those may be.
+
+    Raises:
+        ResultError: If there is such a link.
+    """
+    inside = folder.resolve()
+    blobs = inside.parent.parent / "blobs" if inside.parent.name == "snapshots" else inside
+    for part in sorted(folder.rglob("*")):
+        if part.is_symlink() and not _points_into(part, (inside, blobs)):
+            raise ResultError(
+                f"{part}: a link that points out of the folder, to {str(part.readlink())!r}; "
+                "expected the file itself"
+            )
+
+
+def _points_into(link: Path, folders: tuple[Path, ...]) -> bool:
+    try:
+        place = link.resolve()
+    except (OSError, RuntimeError):  # a loop
+        return False
+    return any(place.is_relative_to(folder) for folder in folders)
+
+
 def listing(folder: Path) -> list[Path]:
     """Return the files of a folder and its subfolders, by name."""
     found = [Path(root) / name for root, _, names in os.walk(folder) for name in names]

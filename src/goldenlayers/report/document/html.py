@@ -14,7 +14,8 @@ from goldenlayers.report.document.interactive import draw_interactive
 from goldenlayers.report.document.look import DARK
 from goldenlayers.report.document.names import file_names, slug, view_title
 from goldenlayers.report.document.parts import Document, Item, Section, View
-from goldenlayers.report.document.text import for_html, for_plotly, for_script, spelt
+from goldenlayers.report.document.text import for_html, for_plotly, for_script
+from goldenlayers.report.printable import spelt
 
 
 def to_html(document: Document) -> str:

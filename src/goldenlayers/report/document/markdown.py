@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from goldenlayers.report.document.look import written
 from goldenlayers.report.document.parts import Change, Document, Item, Story, Table, View
-from goldenlayers.report.document.text import for_markdown, spelt
+from goldenlayers.report.document.text import for_markdown
+from goldenlayers.report.printable import spelt
 
 LONG = 12
 """A table of a figure with more rows than this is folded away."""

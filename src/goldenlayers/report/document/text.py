@@ -12,19 +12,11 @@ import re
 import textwrap
 from typing import Any
 
-from goldenlayers.report.printable import printable
+from goldenlayers.report.printable import printable, spelt
 
-# Control characters, halves of a surrogate pair (no file can hold them) and what turns the
-# direction of all that follows. Joiners stay: Persian, Hindi and emoji need them.
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff]")
 _MARKDOWN = re.compile(
     r"[\\`*_{}\[\]()#!|~$]|^[-+](?=[\s+-]|$)|^=(?==|$)|^:|(?<=\w):(?=//)|(?<=www)\."
 )
-
-
-def spelt(text: str) -> str:
-    """Return text whose acting characters are spelt out; lines and tabs stay."""
-    return _ACTING.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def for_html(text: str) -> str:
