@@ -15,9 +15,10 @@ import torch
 
 import goldenlayers as gl
 from goldenlayers.editors.edit import Edit
-from goldenlayers.errors import FactError, GoldenLayersError, ModelError, ResultError
+from goldenlayers.errors import FactError, GoldenLayersError, ModelError, ResultError, SettingsError
 from goldenlayers.facts.read import read_facts
 from goldenlayers.models.load import load_empty, load_model, load_tokenizer
+from goldenlayers.study.run.read import read_study
 from tests import tiny
 from tests.editors.edits import random_edit
 from tests.safety.gguf import write_gguf
@@ -229,6 +230,27 @@ def test_an_adapter_in_a_model(model):
     for load in (load_empty, load_model, load_tokenizer):
         with pytest.raises(ModelError, match=r"adapter_config\.json lies in it"):
             load(str(model))
+
+
+LAUGHS = "name: [&a0 x" + "".join(f", &a{i} [{f'*a{i - 1},' * 9}]" for i in range(1, 12)) + "]\n"
+YAML = {
+    "laughs": (LAUGHS, "an alias"),
+    "itself": ("models: &m [{model: a}, *m]\n", "an alias"),
+    "deep": ("name: " + "[" * 50_000, "nested more than 20 deep"),
+    "deep mappings": ("name: " + "{a: " * 3000, "nested more than 20 deep"),
+    "code": ('name: !!python/object/apply:os.system ["touch x"]', "could not determine a constr"),
+    "large": ("# " + "x" * 2_000_000, "over 1000000 bytes"),
+    "binary": ("name: \x00", "not YAML|not allowed"),
+}
+
+
+@pytest.mark.parametrize("name", YAML)
+def test_settings_that_take_for_ever_or_run_code(name, tmp_path):
+    text, message = YAML[name]
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with at_most(5), pytest.raises(SettingsError, match=message):
+        read_study(path)
 
 
 KEY = b"llama.context_length"

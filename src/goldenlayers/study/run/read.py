@@ -25,7 +25,27 @@ from goldenlayers.study.run.settings import (
 # what a bare name in a list stands for: the field that it fills
 SHORT = {ModelSpec: "model", DataSpec: "facts", EditorSpec: "editor"}
 LARGEST = 1_000_000  # bytes of a file of settings
+DEEPEST = 20  # lists and mappings in one another; settings are four deep
 IN_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+class _Plain(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
+    """YAML without aliases and of a bounded depth: a few lines of either make work for ever."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose one value."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.YAMLError(f"an alias, *{str(event.anchor)[:40]}; write the value out")
+        if self._depth > DEEPEST:
+            raise yaml.YAMLError(f"nested more than {DEEPEST} deep")
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
 def read_study(path: str | Path) -> StudySettings:
@@ -42,7 +62,7 @@ def read_study(path: str | Path) -> StudySettings:
         if path.stat().st_size > LARGEST:
             raise SettingsError(f"{path}: over {LARGEST} bytes; expected a short file of settings")
         text = path.read_text(encoding="utf-8")
-        data = yaml.safe_load(text)
+        data = yaml.load(text, _Plain)  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     except (OSError, ValueError, RecursionError) as error:
