@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+# the command line on tiny models in folders, in this process
+from tests.cli.conftest import cli, facts_file, llama, save_model, write_facts  # noqa: F401
 from tests.safety.killing.runs import Runs
 
 

@@ -13,7 +13,6 @@ import subprocess
 import pytest
 
 from goldenlayers.disk import reason
-from tests.cli.conftest import *  # noqa: F403  the command line on a tiny model
 from tests.safety.killing.found import final, require_sound
 from tests.study.test_compare import SPLIT
 

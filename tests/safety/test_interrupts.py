@@ -12,7 +12,6 @@ import torch
 import goldenlayers as gl
 from goldenlayers.sweep.engine import Sweep
 from tests import tiny
-from tests.cli.conftest import *  # noqa: F403  the command line on a tiny model
 from tests.safety.killing.found import final, rows_of
 from tests.study.test_compare import SPLIT
 

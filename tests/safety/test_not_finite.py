@@ -16,7 +16,6 @@ from goldenlayers.errors import LocatorError, ModelError, SettingsError
 from goldenlayers.facts import Fact
 from goldenlayers.models.finite import not_finite
 from tests import tiny
-from tests.cli.conftest import *  # noqa: F403  the command line on a tiny model
 from tests.sweep.test_engine import FACTS, VALUE
 
 METHODS = (

@@ -17,7 +17,6 @@ from goldenlayers.study.run.folder import RunFolder
 from goldenlayers.sweep.objective import LayerScores
 from goldenlayers.sweep.rows import COLUMNS, MEANS_NAN, outcome_of
 from goldenlayers.sweep.store import NAME, Store
-from tests.cli.conftest import *  # noqa: F403  the command line on a tiny model
 from tests.study.test_compare import SPLIT
 from tests.sweep.test_store import IDENTITY, outcome
 
