@@ -44,6 +44,11 @@ def test_the_table_of_the_editors(tmp_path):
     run.keep(tmp_path, tmp_path / "kept")
     assert (tmp_path / "kept/memit-facts.csv").read_text() == "fact,4,9,15\n"
     assert json.loads((tmp_path / "kept/layer-choice.json").read_text()) == run.rows(tmp_path)
+    # an editor that was run elsewhere stays, in its place
+    others = [{"editor": "emmet", "method": "lga"}, {"editor": "rome", "method": "lga"}]
+    (tmp_path / "kept/layer-choice.json").write_text(json.dumps(others))
+    kept = [row["editor"] for row in run.keep(tmp_path, tmp_path / "kept")]
+    assert kept == ["rome", "memit", "memit", "memit", "emmet"]
     assert run.table(run.rows(tmp_path))[2:] == [
         f"| memit | LGA | 0 to 4 | 4/30 | {told}",
         f"| memit | middle | 11 to 15 | 15/30 | {told}",

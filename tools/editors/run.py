@@ -40,9 +40,8 @@ def main() -> None:
     names = args.only.split(",")
     for editor in names:
         study(editor, args.out)
-    if args.keep:
-        keep(args.out, args.keep)
-    print("\n".join(table(rows(args.out))))
+    made = keep(args.out, args.keep) if args.keep else rows(args.out)
+    print("\n".join(table(made)))
 
 
 def study(editor: str, out: Path) -> None:
@@ -100,13 +99,18 @@ def rows(out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def keep(out: Path, docs: Path) -> None:
-    """Copy the small part."""
+def keep(out: Path, docs: Path) -> list[dict[str, Any]]:
+    """Copy the small part; return all rows that are kept. Editors not run here stay as they are."""
     docs.mkdir(parents=True, exist_ok=True)
     made = rows(out)
-    for editor in dict.fromkeys(row["editor"] for row in made):
+    new = dict.fromkeys(row["editor"] for row in made)
+    for editor in new:
         shutil.copyfile(out / editor / "facts.csv", docs / f"{editor}-facts.csv")
+    if (docs / KEPT).is_file():
+        made += [row for row in read(docs / KEPT) if row["editor"] not in new]
+    made.sort(key=lambda row: (*CLOSED_FORM, *TRAINED).index(row["editor"]))  # methods keep theirs
     (docs / KEPT).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    return made
 
 
 def table(made: list[dict[str, Any]]) -> list[str]:
