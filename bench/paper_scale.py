@@ -37,7 +37,7 @@ from bench import paper_paths
 from bench.device_agreement import agreement_of_devices
 from bench.on_device import described, matrix_rate
 from bench.paper_shapes import SHAPES, PaperCase, build, facts_of
-from bench.paper_targets import targets
+from bench.paper_targets import targets, told_of
 from goldenlayers.versions import versions
 
 PATHS = ("lga", "cma", "sweep", "loop", "covariance")
@@ -183,6 +183,8 @@ def main() -> None:
         found = [r for r in keep.mine(case) if r["tokens"] in (0, *lengths)]
         measured[shape] = sorted(found, key=lambda r: (r["tokens"] == 0, r["tokens"]))
         console.print(table(case, measured[shape], rate, described(device)))
+        for line in told_of(measured[shape]):
+            console.print(f"- {line}", highlight=False, soft_wrap=True)
         del case  # before the next one is made
         gc.collect()
     full = args.scale == 1 and device.type == "cuda"

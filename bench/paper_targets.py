@@ -6,6 +6,7 @@ from typing import Any
 
 Results = dict[str, list[dict[str, Any]]]
 LOOP, GROWING = "brute force, obvious loop", "brute force, growing batch"
+PASSES, FLOOR = "LGA's passes alone", "one forward and backward"
 ROOM = 80e9 * 0.8  # bytes: fits into 80 GB with room to spare
 
 
@@ -53,18 +54,37 @@ def of(results: list[dict[str, Any]], path: str, tokens: int) -> list[dict[str, 
     return [r for r in results if r["path"] == path and r["tokens"] == tokens]
 
 
-def ratio(results: list[dict[str, Any]], slow: str, fast: str, goal: float) -> str:
-    """Say how many times as fast, at each length."""
-    found = {
+def ratios(results: list[dict[str, Any]], slow: str, fast: str) -> dict[int, float]:
+    """Return how many times as fast, by length."""
+    return {
         a["tokens"]: a["seconds"] / b["seconds"]
         for a in results
         if a["path"] == slow
         for b in of(results, fast, a["tokens"])
     }
-    if not found:
-        return ""
-    each = ", ".join(f"{x:,.0f} at {n} tokens" for n, x in sorted(found.items()))
-    return f"{verdict(min(found.values()) >= goal)}: {each}"
+
+
+def in_words(found: dict[int, float], places: int = 0) -> str:
+    """Say ratios by length."""
+    return ", ".join(f"{x:,.{places}f} at {n} tokens" for n, x in sorted(found.items()))
+
+
+def ratio(results: list[dict[str, Any]], slow: str, fast: str, goal: float) -> str:
+    """Say how many times as fast, at each length, and whether the goal is met at all."""
+    found = ratios(results, slow, fast)
+    return f"{verdict(min(found.values()) >= goal)}: {in_words(found)}" if found else ""
+
+
+def told_of(results: list[dict[str, Any]]) -> list[str]:
+    """Return the ratios of what was measured, judged by no goal."""
+    pairs = (
+        ("CMA over LGA", "CMA", "LGA"),
+        ("obvious loop over LGA", LOOP, "LGA"),
+        ("obvious loop over growing batch", LOOP, GROWING),
+        ("LGA's passes over one forward and backward", PASSES, FLOOR),
+    )
+    found = ((name, ratios(results, slow, fast)) for name, slow, fast in pairs)
+    return [f"{name}: {in_words(each, 2)}" for name, each in found if each]
 
 
 def under(results: list[dict[str, Any]], goal: float, facts: int) -> str:

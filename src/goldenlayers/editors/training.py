@@ -103,8 +103,8 @@ def _step(
 ) -> dict[int, Tensor]:
     """Evaluate the active values; return the gradients of those that are not done.
 
-    What is noted of the evaluation is taken back where the backward pass fails. The device is
-    waited for twice: what the losses are decides what is differentiated.
+    What is noted of the evaluation is taken back where the backward pass fails. The losses are
+    fetched together, before the backward pass: what they are decides what is differentiated.
     """
     with torch.enable_grad():
         logits = run(active, [values[i].delta for i in active])  # (N, V) each
