@@ -135,7 +135,7 @@ def test_every_setting_is_in_the_documents():
 @pytest.mark.parametrize("name", ["study.yaml", "larger-study.yaml"])
 def test_the_examples_are_read(name):
     study = read_study(Path(__file__).parents[3] / "examples" / name)
-    assert [d.title for d in study.data][0] == "bundled"
+    assert study.data[0].title == "bundled"
     for data in study.data[1:]:
         assert data.optional
         assert data.half == "a"
