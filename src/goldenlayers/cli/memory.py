@@ -37,11 +37,7 @@ def explain(error: BaseException, command: str) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     said = f" ({first[:200]})" if first else ""
     lower = f"lower {LOWER[command]}; or take" if command in LOWER else "take"
-    kept = (
-        "; what methods that edit have finished is kept: --resume goes on"
-        if command in KEPT
-        else ""
-    )
+    kept = "; finished edits are kept, where there is a --resume" if command in KEPT else ""
     return (
         f"the memory does not suffice{said}: {lower} a narrower --dtype (bfloat16), a smaller "
         f"model, or --device cpu{kept}"

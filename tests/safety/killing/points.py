@@ -26,9 +26,9 @@ from goldenlayers.covariance import checkpoint, compute, job
 from goldenlayers.covariance.checkpoint import Checkpoint
 from goldenlayers.sweep.store import Store
 
-# file: an operation on a file or folder of the run; statement: of SQLite, before or after it;
-# layer: a linear layer of the model is run. "clock" is counted outside, "bytes" by the kernel.
-COUNTED = ("file", "statement", "layer")
+# Kinds: file, an operation on a file of the run; statement, of SQLite, before or after it;
+# layer, a linear layer of the model is run; piece, one has just been finished. Beside these "clock"
+# is counted outside, and "bytes" by the kernel.
 FILE_EVENTS = {
     "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree",
     "tempfile.mkstemp", "tempfile.mkdtemp", "sqlite3.connect",
@@ -103,7 +103,7 @@ def _between(passed: Callable[[str], None], call: Callable[..., Any], *args: Any
     return made
 
 
-def tell_what_is_finished(file: str) -> None:
+def tell_what_is_finished(file: str, points: Points) -> None:
     """Write a line for each piece that golden-layers holds for finished, as soon as it does."""
     told = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -117,16 +117,19 @@ def tell_what_is_finished(file: str) -> None:
         add(store, made)
         for one in made:
             tell("outcome", [one.fact, one.layer, one.nll_after, one.update_norm, one.seconds])
+        points.passed("piece")
 
     def saved(folder: Path, moment: Any) -> Any:
         kept = save(folder, moment)
         digest = hashlib.sha256(Path(kept.path).read_bytes()).hexdigest()
         tell("moment", [str(kept.path), digest])
+        points.passed("piece")
         return kept
 
     def written(checkpoint: Checkpoint, place: Path, moments: Any, batches: int) -> None:
         write(checkpoint, place, moments, batches)
         tell("partial", moments.tokens)
+        points.passed("piece")
 
     Store.add, job.save_moment, Checkpoint._write = added, saved, written
 

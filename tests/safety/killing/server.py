@@ -38,7 +38,7 @@ def child(job: dict[str, Any]) -> int:
     sys.argv = ["golden-layers", *job["argv"]]
     points = Points(job["kill"], job["folders"])
     make_it_quick()
-    tell_what_is_finished(job["told"])
+    tell_what_is_finished(job["told"], points)
     points.install()
     try:
         command_line()
