@@ -31,7 +31,7 @@ from tests.safety.attack import attack, report
 from tests.study.run import studies
 from tests.study.run.conftest import made  # noqa: F401
 
-EACH = 200  # mutations of a kind
+EACH = 160  # mutations of a kind
 
 
 def _edit():
@@ -166,7 +166,7 @@ def test_a_damaged_study_is_refused_in_words(made, tmp_path, capsys, monkeypatch
 
     read()
     assert (folder / INDEX).is_file()
-    report(capsys, "study", EACH // 2, attack(folder, read, "study 1", EACH // 2))
+    report(capsys, "study", EACH // 3, attack(folder, read, "study 1", EACH // 3))
 
 
 def test_a_damaged_comparison_is_refused_in_words(made, tmp_path, capsys):  # noqa: F811

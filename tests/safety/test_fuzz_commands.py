@@ -15,7 +15,7 @@ from tests import tiny
 from tests.safety.attack import attack, report
 from tests.safety.watch import command_line
 
-EACH = 40
+EACH = 25
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_plan_of_a_study(base, folder, capsys):
         return command_line("study", folder / "study.yaml", "--plan", "--out", folder / "out")
 
     assert read().status == 0
-    report(capsys, "study --plan", 25, attack(folder, read, "plan", 25))  # it measures its pace
+    report(capsys, "study --plan", 10, attack(folder, read, "plan", 10))  # it measures its pace
 
 
 def test_kept_second_moments(base, folder, capsys):

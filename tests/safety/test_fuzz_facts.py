@@ -19,7 +19,7 @@ from tests.facts.records import EXAMPLES, IDS
 from tests.safety.attack import attack, report
 from tests.safety.watch import command_line
 
-READ, COMMANDS = 60, 25  # mutations of a format, read by a program and by the command line
+READ, COMMANDS = 40, 15  # mutations of a format, read by a program and by the command line
 COPIES = 3
 
 
@@ -56,7 +56,13 @@ def test_damaged_facts_are_refused_in_words(name, kind, tmp_path, capsys):
     path = kind(folder, name)
     assert len(read_facts(path)) == COPIES
     what = f"{name} as {path.suffix}"
-    report(capsys, what, READ, attack(folder, lambda: read_facts(path), what, READ))
+    # as nothing is said, and strictly: a published file's bad records are else set aside
+    skip = None if kind is published else False
+
+    def read():
+        return read_facts(path, skip_bad=skip)
+
+    report(capsys, what, READ, attack(folder, read, what, READ))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

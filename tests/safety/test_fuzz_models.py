@@ -13,11 +13,11 @@ from tests.safety.gguf import write_gguf
 from tests.safety.watch import command_line
 
 PARTS = {
-    "config.json": (load_empty, 80),
-    "tokenizer.json": (load_tokenizer, 60),
-    "tokenizer_config.json": (load_tokenizer, 60),
-    "model-00001-of-00003.safetensors": (load_model, 60),
-    "model.safetensors.index.json": (load_model, 60),
+    "config.json": (load_empty, 40),
+    "tokenizer.json": (load_tokenizer, 40),
+    "tokenizer_config.json": (load_tokenizer, 40),
+    "model-00001-of-00003.safetensors": (load_model, 40),
+    "model.safetensors.index.json": (load_model, 40),
 }
 
 
@@ -49,7 +49,7 @@ def test_a_damaged_gguf_file_is_refused_in_words(load, tmp_path, capsys):
     path = write_gguf(folder / "tiny.gguf")
     load(str(path))
     what = f"GGUF, {load.__name__}"
-    report(capsys, what, 60, attack(folder, lambda: load(str(path)), what, 60))
+    report(capsys, what, 40, attack(folder, lambda: load(str(path)), what, 40))
 
 
 def test_nobody_sees_a_traceback(folder, capsys):
@@ -64,4 +64,4 @@ def test_nobody_sees_a_traceback(folder, capsys):
 
     assert read().status == read().status == 0
     small = lambda path: path.suffix == ".json"  # noqa: E731
-    report(capsys, "inspect and facts", 40, attack(folder, read, "model cli", 40, small))
+    report(capsys, "inspect and facts", 20, attack(folder, read, "model cli", 20, small))

@@ -255,9 +255,15 @@ def _tokenizer(source: str, options: Mapping[str, Any]) -> Any:
     """Return a model's tokenizer, which has taken a word: some damage shows only then."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
-    tokenizer("a", return_offsets_mapping=tokenizer.is_fast)
-    return tokenizer
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
+        tokenizer("a", return_offsets_mapping=tokenizer.is_fast)
+        return tokenizer
+    except BaseException as error:
+        # what the tokenizers library raises where its Rust gives up is no Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"the tokenizer is damaged: {error}") from error
 
 
 def _require_all_weights(name: str, info: dict[str, Any]) -> None:
