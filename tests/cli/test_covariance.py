@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pytest
@@ -137,6 +138,4 @@ def test_sizes(text, count):
 def test_the_default_ridge_is_the_solvers():
     from goldenlayers.covariance.moment import RIDGE
 
-    assert covariance.command.__defaults__ is not None
-    names = covariance.command.__code__.co_varnames[: covariance.command.__code__.co_argcount]
-    assert dict(zip(names, covariance.command.__defaults__, strict=True))["ridge"] == RIDGE
+    assert inspect.signature(covariance.command).parameters["ridge"].default == RIDGE

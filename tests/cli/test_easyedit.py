@@ -199,7 +199,7 @@ def test_rankings_that_are_none(refuse, ranking, tmp_path, facts_file):
 )
 def test_a_ranking_that_is_damaged(refuse, ranking, damage):
     change(ranking, **damage)
-    assert refuse().startswith("the ranking is damaged: ")
+    assert "damaged: " in refuse()
 
 
 def test_another_model(refuse, gpt2, save_model):

@@ -189,8 +189,8 @@ def test_rankings_that_do_not_fit(refuse, cli, llama, gpt2, facts_file, tmp_path
     file = ranking / "ranking.json"
     good = json.loads(file.read_text(encoding="utf-8"))
     for change, expected in (
-        ({"golden": 9}, "its golden layer is 9, this model has layers 0 to 3"),
-        ({"golden": "1"}, "its golden layer is '1'"),
+        ({"golden": 9}, "golden layer 9 is none of the layers scored"),
+        ({"golden": "1"}, "'golden' is '1'; expected int"),
         ({"layers": 5}, f"{file}: damaged"),
         ({"format": "x"}, "not a ranking"),
     ):

@@ -11,6 +11,7 @@ import torch
 import goldenlayers as gl
 from goldenlayers.covariance.compute import key_covariance
 from goldenlayers.covariance.store import load_moment
+from goldenlayers.locators import old_answers
 from tests import tiny
 from tests.safety.attack import attack, report
 from tests.safety.watch import command_line
@@ -72,7 +73,9 @@ def test_easyedit(base, folder, capsys):
     report(capsys, "easyedit", EACH, attack(folder, read, "easyedit", EACH))
 
 
-def test_a_plan_of_a_study(base, folder, capsys):
+def test_a_plan_of_a_study(base, folder, capsys, monkeypatch):
+    # a fact that lost its old answer is answered by the model, and that is kept
+    monkeypatch.setattr(old_answers, "cache_dir", lambda: folder / "cache")
     (folder / "facts.jsonl").write_text(
         "".join(f"{json.dumps(fact.to_record())}\n" for fact in tiny.FACTS), encoding="utf-8"
     )

@@ -112,9 +112,9 @@ def test_out_of_memory_says_what_to_lower_and_keeps_what_was_finished(
     assert ended.status == 2, ended.err
     # on a slow machine it has said before how long it would take
     message = next(line for line in ended.err.splitlines() if line.startswith("error: "))
-    assert message.startswith("error: the memory does not suffice")
+    assert message.startswith("error: memory ran out")
     assert MESSAGES[where][1][:30] in message
-    assert "lower --batch-tokens" in message
+    assert "--dtype bfloat16" in message
     assert "finished edits are kept" in message
     done = rows_of(tmp_path / "out" / "sweep.sqlite")
     assert done
@@ -133,7 +133,7 @@ def test_another_runtime_error_is_still_a_defect(cli, llama, write_facts, tmp_pa
         cli("find", "--model", llama, "--facts", facts, *EDITS, "--out", tmp_path / "out")
 
 
-def test_from_python_the_error_is_torch_s_own(monkeypatch):
+def test_from_python_the_error_is_one_of_ours(monkeypatch):
     """A caller may catch it, free memory and go on; the model comes back as it was."""
     model = tiny.model("llama", torch.float32)
     before = {n: p.clone() for n, p in model.named_parameters()}
@@ -142,7 +142,7 @@ def test_from_python_the_error_is_torch_s_own(monkeypatch):
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr("goldenlayers.sweep.engine.predict_edited", full)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(gl.MemoryShortError, match="full"):
         gl.find(model, tiny.tokenizer("llama"), FACTS[:2], "brute-force",
                 editor_settings={"steps": 1})  # fmt: skip
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())

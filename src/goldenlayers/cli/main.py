@@ -31,7 +31,7 @@ from goldenlayers.cli import (
     transfer,
 )
 from goldenlayers.cli.console import err, paragraphs
-from goldenlayers.errors import GoldenLayersError
+from goldenlayers.errors import GoldenLayersError, MemoryShortError
 
 app = typer.Typer(
     name="golden-layers",
@@ -105,6 +105,8 @@ def main() -> None:
     with interrupts.twice_ends_at_once():
         try:
             app()
+        except MemoryShortError as error:
+            _fail(f"{error}{memory.kept(next(iter(sys.argv[1:]), ''))}")
         except GoldenLayersError as error:
             _fail(str(error))
         except (KeyboardInterrupt, _Stopped):

@@ -37,8 +37,12 @@ def explain(error: BaseException, command: str) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     said = f" ({first[:200]})" if first else ""
     lower = f"lower {LOWER[command]}; or take" if command in LOWER else "take"
-    kept = "; finished edits are kept, where there is a --resume" if command in KEPT else ""
     return (
         f"the memory does not suffice{said}: {lower} a narrower --dtype (bfloat16), a smaller "
-        f"model, or --device cpu{kept}"
+        f"model, or --device cpu{kept(command)}"
     )
+
+
+def kept(command: str) -> str:
+    """Return what to add to a message about memory where a command keeps finished edits."""
+    return "; finished edits are kept, where there is a --resume" if command in KEPT else ""
