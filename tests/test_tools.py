@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -30,16 +31,24 @@ def test_the_table_of_the_editors(tmp_path):
         {"method": "cma", "choices": []},  # it could not choose
         {"method": "middle", "choices": [{"layer": 15}]},
     ]
-    write("emmet/comparison.json", {"methods": methods, "golden": 9})  # not scored yet
-    write("memit/comparison.json", {"methods": methods, "golden": 9})
-    scores = {name: {"after": 0.5, "standard_error": 0.05} for name in run.SCORES}
-    scores |= {"portability": {"after": None, "standard_error": None}}
-    scores |= {"fluency": {"after": 6.1, "standard_error": 0.25}}
-    layers = [
-        {"layer": n, "converged": n, "facts": 30, "scores": {"scores": scores}} for n in (4, 9, 15)
-    ]
+    test = {"score": [0.5] * 3, "standard_error": [0.05] * 3}
+    compared = {"methods": methods, "golden": 9, "layers": [4, 9, 15], "test": test}
+    write("memit/comparison.json", compared)
+    one = {"rewrite": 0.45, "rephrase": 0.45, "locality": 0.45, "portability": "", "layer": 0}
+    edits = [
+        one | {"layer": n, "status": status} | ({} if low else dict.fromkeys(run.SINGLE[:3], 0.55))
+        for n in (4, 9, 15)
+        for status, low in (("converged", True), ("converged", False), ("not converged", True),
+                            ("converged", False))
+    ]  # fmt: skip
+    with (tmp_path / "memit/edits.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, edits[0].keys())
+        writer.writeheader()
+        writer.writerows(edits)
+    told = {"fluency": {"after": 6.1, "standard_error": 0.25}}
+    layers = [{"layer": n, "scores": {"scores": told}} for n in (4, 15)]  # of one it is not known
     write("memit-scores/layers.json", {"layers": layers})
-    told = "50.0 ± 5.0 | 50.0 ± 5.0 | 50.0 ± 5.0 | – | 50.0 ± 5.0 | 6.10 ± 0.25 |"
+    told = "3/4 | 50.0 ± 2.9 | 50.0 ± 2.9 | 50.0 ± 2.9 | – | 50.0 ± 5.0 |"
     (tmp_path / "memit/facts.csv").write_text("fact,4,9,15\n")
     run.keep(tmp_path, tmp_path / "kept")
     assert (tmp_path / "kept/memit-facts.csv").read_text() == "fact,4,9,15\n"
@@ -50,9 +59,9 @@ def test_the_table_of_the_editors(tmp_path):
     kept = [row["editor"] for row in run.keep(tmp_path, tmp_path / "kept")]
     assert kept == ["rome", "memit", "memit", "memit", "emmet"]
     assert run.table(run.rows(tmp_path))[2:] == [
-        f"| memit | LGA | 0 to 4 | 4/30 | {told}",
-        f"| memit | middle | 11 to 15 | 15/30 | {told}",
-        f"| memit | best of all | 5 to 9 | 9/30 | {told}",
+        f"| memit | LGA | 0 to 4 | {told} 6.10 ± 0.25 |",
+        f"| memit | middle | 11 to 15 | {told} 6.10 ± 0.25 |",
+        f"| memit | best of all | 5 to 9 | {told} – |",
     ]
 
 

@@ -14,8 +14,10 @@ was not run to its end is left out of the table.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +30,8 @@ CLOSED_FORM = ("r-rome", "rome", "memit", "pmet", "emmet", "alphaedit")
 TRAINED = ("ft-l", "ft-m", "lora")
 KEPT = "layer-choice.json"
 EVERY_THIRD = ",".join(map(str, range(0, 30, 3)))
-SCORES = ("rewrite", "rephrase", "locality", "portability", "mean", "fluency")
+SINGLE = ("rewrite", "rephrase", "locality", "portability")
+SCORES = (*SINGLE, "mean", "fluency")
 
 
 def main() -> None:
@@ -71,32 +74,52 @@ def chosen(folder: Path) -> dict[str, int]:
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
-    """Return the rows of the table, of all editors that were run to the end."""
+    """Return the rows of the table, of all editors that were compared to the end.
+
+    All scores but fluency come of the comparison's own edits; it is open until they are evaluated.
+    """
     found = []
     for editor in (*CLOSED_FORM, *TRAINED):
-        if not (out / f"{editor}-scores/layers.json").is_file():
+        if not (out / editor / "comparison.json").is_file():
             continue
         layers = chosen(out / editor)
-        scored = read(out / f"{editor}-scores/layers.json")["layers"]
-        by_layer = {one["layer"]: one for one in scored}
+        by_layer = scores_of(out / editor, out / f"{editor}-scores/layers.json")
         for method in METHODS:
             if method in layers:
-                one = by_layer[layers[method]]
-                scores = one["scores"]["scores"]
-                found.append(
-                    {
-                        "editor": editor,
-                        "method": method,
-                        "layers": in_words(editor, layers[method]),
-                        "facts": one["facts"],
-                        "took": one["converged"],
-                        "scores": {
-                            name: [scores[name]["after"], scores[name]["standard_error"]]
-                            for name in SCORES
-                        },
-                    }
-                )
+                row = {"editor": editor, "method": method}
+                row["layers"] = in_words(editor, layers[method])
+                found.append(row | by_layer[layers[method]])
     return found
+
+
+def scores_of(compared: Path, evaluated: Path) -> dict[int, dict[str, Any]]:
+    """Return by layer how many facts took, and means and standard errors of the scores."""
+    fluency = {}
+    if evaluated.is_file():
+        for one in read(evaluated)["layers"]:
+            told = one["scores"]["scores"]["fluency"]
+            fluency[one["layer"]] = [told["after"], told["standard_error"]]
+    comparison = read(compared / "comparison.json")
+    with (compared / "edits.csv").open(encoding="utf-8", newline="") as file:
+        edits = list(csv.DictReader(file))
+    found = {}
+    for j, layer in enumerate(comparison["layers"]):
+        here = [edit for edit in edits if int(edit["layer"]) == layer]
+        scores = {name: mean_of([edit[name] for edit in here]) for name in SINGLE}
+        test = comparison["test"]
+        scores["mean"] = [test["score"][j], test["standard_error"][j]]
+        scores["fluency"] = fluency.get(layer, [None, None])
+        took = sum(edit["status"] == "converged" for edit in here)
+        found[layer] = {"facts": len(here), "took": took, "scores": scores}
+    return found
+
+
+def mean_of(values: list[str]) -> list[float | None]:
+    """Return mean and standard error of the values that are there."""
+    there = [float(value) for value in values if value]
+    if len(there) < 2:
+        return [there[0] if there else None, None]
+    return [statistics.fmean(there), statistics.stdev(there) / len(there) ** 0.5]
 
 
 def keep(out: Path, docs: Path) -> list[dict[str, Any]]:
