@@ -73,7 +73,7 @@ LOCKS  := locks/packages.lock locks/torch.lock locks/torch-cpu.lock
 $(STAMP): pyproject.toml constraints.txt $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, found $$($(PYTHON) --version); try make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "setting up $(VENV), once: a minute or more, mostly torch"
+	@echo "setting up $(VENV), once: about three minutes, each package checked by its hash"
 	$(PYTHON) -m venv $(VENV)
 ifeq ($(LOCKED),yes)
 	$(HASHED) --requirement locks/torch-cpu.lock || \

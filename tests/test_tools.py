@@ -12,7 +12,7 @@ import torch
 from goldenlayers.editors.base import base_of
 from goldenlayers.editors.edit import Edit
 from goldenlayers.editors.update import Update
-from goldenlayers.models.load import identify
+from goldenlayers.models.identity import identify
 from tests import tiny
 from tests.scripts import tool
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import ray
 import torch
 
 from goldenlayers.cluster.settings import Cluster
 from goldenlayers.errors import SettingsError
 from goldenlayers.locators.find import find
 from tests import tiny
-
-ray = pytest.importorskip("ray")
 
 
 def test_a_local_cluster_is_started_and_ended(monkeypatch):

@@ -14,8 +14,6 @@ from goldenlayers.errors import ModelError
 from goldenlayers.models.sites import find_sites
 from tests import tiny
 
-pytest.importorskip("ray")
-
 
 def through(model, tokenizer):
     parcel, arrays = pack(model, tokenizer)

@@ -13,7 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import ray
 import torch
+from ray.cluster_utils import Cluster as Nodes
 
 from goldenlayers.cluster.engine import Here
 from goldenlayers.cluster.settings import Cluster, engine_of
@@ -26,9 +28,6 @@ from goldenlayers.sweep.pieces import pieces_of
 from goldenlayers.sweep.run import fill, prepared, store_for
 from tests import tiny
 from tests.sweep.test_engine import FACTS, VALUE
-
-ray = pytest.importorskip("ray")
-from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
 MANY = [
     dataclasses.replace(f, id=f"{f.id}.{i}", split="proxy" if i % 2 else "test")

@@ -12,7 +12,7 @@ from goldenlayers.editors.base import base_of
 from goldenlayers.editors.compose import without
 from goldenlayers.editors.edit import Edit
 from goldenlayers.errors import EditError
-from goldenlayers.models.load import identify
+from goldenlayers.models.identity import identify
 from tests import tiny
 from tests.editors.edits import random_edit
 from tests.editors.test_edit import same, state

@@ -12,7 +12,7 @@ import yaml
 
 from goldenlayers.errors import ModelError, ResultError, SettingsError
 from goldenlayers.locators.ranking import LayerRanking, LayerScore
-from goldenlayers.models.load import identify
+from goldenlayers.models.identity import identify
 from goldenlayers.models.sites import find_sites
 from goldenlayers.report import easyedit
 from goldenlayers.report.easyedit import EDITORS, easyedit_file, loadable_name

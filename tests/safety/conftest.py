@@ -6,6 +6,7 @@ import pytest
 
 # the command line on tiny models in folders, in this process
 from tests.cli.conftest import cli, facts_file, llama, save_model, write_facts  # noqa: F401
+from tests.editors.files.saved import adapter, delta, edit  # noqa: F401
 from tests.safety.killing.runs import Runs
 
 

@@ -20,7 +20,6 @@ from goldenlayers.facts.read import read_facts
 from goldenlayers.models.load import load_empty, load_model, load_tokenizer
 from goldenlayers.study.run.read import read_study
 from tests import tiny
-from tests.editors.edits import random_edit
 from tests.safety.gguf import write_gguf
 from tests.safety.watch import at_most, kept_inside
 
@@ -32,22 +31,6 @@ def _watched(tmp_path):
     """Nothing here takes long, writes elsewhere, starts a process or reads a pickle."""
     with at_most(60), kept_inside(tmp_path):
         yield
-
-
-@pytest.fixture
-def edit():
-    return random_edit(tiny.model("llama", torch.float32), (1,), rank=2)
-
-
-@pytest.fixture
-def delta(edit, tmp_path):
-    return edit.save(tmp_path / "e.safetensors")[0]
-
-
-@pytest.fixture
-def adapter(edit, tmp_path):
-    edit.save(tmp_path / "a", "adapter")
-    return tmp_path / "a"
 
 
 @pytest.fixture

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-# torch says of the CPU's memory in a RuntimeError what it says of a GPU's in a class of its own
-OF_CPU = ("can't allocate memory", "not enough memory", "cannot allocate memory")
 LOWER = {
     "find": "--batch-tokens, or name fewer --layers",
     "compare": "the number of --layers, or --repeats",
@@ -16,22 +12,11 @@ LOWER = {
 KEPT = {"find", "compare", "evaluate"}
 
 
-def is_memory(error: BaseException) -> bool:
-    """Return whether an exception says that memory ran out."""
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get("torch")  # not imported for the question alone
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return True
-    text = str(error).casefold()
-    return isinstance(error, RuntimeError) and any(words in text for words in OF_CPU)
-
-
 def explain(error: BaseException, command: str) -> str:
     """Return what to tell the user.
 
     Args:
-        error: One that `is_memory` knows.
+        error: One that `goldenlayers.passes.memory.ran_out` knows.
         command: The subcommand that ran.
     """
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -16,7 +16,7 @@ from goldenlayers.facts.bundled import bundled_facts
 from goldenlayers.facts.fact import Fact
 from goldenlayers.models.causal import require_causal
 from goldenlayers.models.chat import chat_setting
-from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.identity import ModelIdentity, identify
 from goldenlayers.passes.memory import ran_out
 from goldenlayers.progress import Progress, silent
 from goldenlayers.versions import versions

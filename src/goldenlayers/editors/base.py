@@ -13,7 +13,7 @@ from torch import Tensor
 from goldenlayers.editors.samples import close, dtype_name, is_plain, sample, short, shorts
 from goldenlayers.editors.weights import weight_of
 from goldenlayers.errors import EditError, SiteError
-from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.identity import ModelIdentity, identify
 
 NAMED = 3
 # what a parameter's short hash was before edits that are known to be on it, or None

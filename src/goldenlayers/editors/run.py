@@ -29,7 +29,7 @@ from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.models.causal import require_causal
 from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
-from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.identity import ModelIdentity, identify
 from goldenlayers.models.sites import EditSite
 from goldenlayers.passes.room import shortage_told
 from goldenlayers.progress import Progress, silent

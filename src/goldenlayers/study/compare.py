@@ -28,7 +28,7 @@ from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.registry import make_locator, settings_for
 from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
-from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.identity import ModelIdentity, identify
 from goldenlayers.progress import Progress, Say, quiet, silent
 from goldenlayers.study.chosen import ranks_windows, require_windows
 from goldenlayers.study.comparison import Comparison

@@ -25,7 +25,7 @@ from goldenlayers.metrics.evaluation import Evaluation
 from goldenlayers.metrics.scores import NAMES
 from goldenlayers.models.causal import require_causal
 from goldenlayers.models.guard import untouched
-from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.identity import ModelIdentity, identify
 from goldenlayers.models.sites import find_sites
 from goldenlayers.progress import Progress, silent
 from goldenlayers.results import put_together, strict, write_json

@@ -35,7 +35,7 @@ from goldenlayers.metrics.perplexity import FIXED, perplexity, read_text
 from goldenlayers.models.causal import require_causal
 from goldenlayers.models.chat import chat_setting
 from goldenlayers.models.guard import untouched
-from goldenlayers.models.load import ModelIdentity, identify
+from goldenlayers.models.identity import ModelIdentity, identify
 from goldenlayers.models.sites import EditSite
 from goldenlayers.progress import Progress, silent
 from goldenlayers.study.milestone import MEANS, EditSequence, Milestone

@@ -16,25 +16,8 @@ from safetensors.torch import load_file, save_file
 from goldenlayers.editors.edit import Edit
 from goldenlayers.errors import EditError, ResultError
 from tests import tiny
-from tests.editors.edits import random_edit
 
 SITE = "model.layers.1.mlp.down_proj"
-
-
-@pytest.fixture(scope="module")
-def edit():
-    return random_edit(tiny.model("llama", torch.float32), (1,), rank=2)
-
-
-@pytest.fixture
-def delta(edit, tmp_path):
-    return edit.save(tmp_path / "e.safetensors")[0]
-
-
-@pytest.fixture
-def adapter(edit, tmp_path):
-    edit.save(tmp_path / "a", "adapter")
-    return tmp_path / "a"
 
 
 def rewrite(path, change_record=lambda record: None, change_tensors=lambda tensors: None):

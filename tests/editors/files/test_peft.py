@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from goldenlayers.editors.base import base_of
 from goldenlayers.editors.edit import Edit
-from goldenlayers.models.load import identify
+from goldenlayers.models.identity import identify
 from goldenlayers.models.sites import find_sites
 from tests import tiny
 from tests.editors.edits import random_edit

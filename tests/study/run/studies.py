@@ -7,7 +7,8 @@ import json
 
 import torch
 
-from goldenlayers.models.load import LoadedModel, identify
+from goldenlayers.models.identity import identify
+from goldenlayers.models.load import LoadedModel
 from goldenlayers.study.run.read import settings_of
 from goldenlayers.study.run.run import run_study
 from tests import tiny
