@@ -56,7 +56,8 @@ def test_a_long_one(tmp_path):
     assert found.locators_of(model) == ("lga", "fixed:5")
     assert data.facts == str(tmp_path / "facts" / "mine.jsonl")  # beside the settings
     assert data.title == "mine"
-    assert (found.proxy_of(data), found.test_of(data), found.layers_of(data)) == ((2, 8), 7, "3-5")
+    assert found.proxy_of(data) == (2, 8)
+    assert (found.of(data, "test"), found.of(data, "layers")) == (7, "3-5")
     assert found.data[1].facts == "hub:owner/facts"
     assert found.editors == (EditorSpec("memit", None, "bare", "model", {"window": 3}),)
     assert found.sensitivity is None

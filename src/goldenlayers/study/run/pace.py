@@ -105,7 +105,7 @@ def layers_of(at: AtWork, data: DataSpec) -> list[int]:
     """Return the layers that are edited with a data set."""
     from goldenlayers.models.sites import choose_layers, find_sites
 
-    wanted = at.study.layers_of(data)
+    wanted = at.study.of(data, "layers")
     return [s.layer for s in choose_layers(find_sites(at.loaded.model), wanted)]
 
 
@@ -121,7 +121,7 @@ def measured(at: AtWork, data: Sequence[DataSpec], editors: Sequence[EditorSpec]
     for one in data:
         facts = at.facts[one.title]
         at.progress("measuring the pace", done, steps)
-        pool, tested = parts(choose_facts(facts, "all", None), at.study.test_of(one))
+        pool, tested = parts(choose_facts(facts, "all", None), at.study.of(one, "test"))
         some = list(pool[:8])
         if not done:
             _seconds(at, LGA(), some[:1])  # the first run of a model is slow
@@ -148,7 +148,7 @@ def _edit_seconds(at: AtWork, data: DataSpec, editor: EditorSpec, fact: Fact, pa
     """Return the seconds of one edit: of those that are there, or of one fact's, made now."""
     ground = ground_of(
         at.loaded.model, at.loaded.tokenizer, at.editing(editor),
-        layers=at.study.layers_of(data), seed=at.study.seed, say=at.say, progress=at.progress,
+        layers=at.study.of(data, "layers"), seed=at.study.seed, say=at.say, progress=at.progress,
     )  # fmt: skip
     path = at.sweep(data, editor)
     everything = list(choose_facts(at.facts[data.title], "all", None))

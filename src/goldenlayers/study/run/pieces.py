@@ -70,12 +70,12 @@ def pieces_of(
                 yield _comparison(study, model, one, editor, size)
     for one in data:
         yield from _rankings(study, model, one)
-        if study.heat_map:
+        if study.of(one, "heat_map"):
             what = {"kind": "mlp", **_common(study), "proxy": study.proxy_of(one)[-1]}
             yield Piece(TRACE, model, one, what=what)
     for one in data:
         for editor in study.editors:
-            if study.stories or study.side_effects:
+            if study.of(one, "stories") or study.of(one, "side_effects"):
                 yield Piece(EDITS, model, one, editor, what=_edits(study, one, editor))
     for one in data:
         for kind in study.sensitivity.templates if study.sensitivity else ():
@@ -100,11 +100,11 @@ def _comparison(
     what = {
         **_common(study),
         "proxy": size,
-        "test": study.test_of(data),
-        "layers": study.layers_of(data),
+        "test": study.of(data, "test"),
+        "layers": study.of(data, "layers"),
         "objective": study.objective,
         "locators": list(study.locators_of(model)),
-        "traced": study.traced_of(data),
+        "traced": study.of(data, "traced"),
         "editor": asdict(editor),
     }
     return Piece(COMPARE, model, data, editor, comparison_variant(size), what)
@@ -119,11 +119,11 @@ def _templates(
     what = {
         **_common(study),
         "proxy": study.proxy_of(data)[-1],
-        "test": tried.templates_test or study.test_of(data),
-        "layers": study.layers_of(data),
+        "test": tried.templates_test or study.of(data, "test"),
+        "layers": study.of(data, "layers"),
         "objective": study.objective,
         "locators": list(CHEAP),
-        "traced": study.traced_of(data),
+        "traced": study.of(data, "traced"),
         "editor": asdict(changed),
     }
     return Piece(COMPARE, model, data, changed, f"templates-{kind}", what)
@@ -134,7 +134,7 @@ def _rankings(study: StudySettings, model: ModelSpec, data: DataSpec) -> Iterato
     for scope in tried.scope if tried else ("site",):
         for old in tried.old_answer if tried else ("record",):
             what = {
-                "scope": scope, "old_answer": old, "layers": study.layers_of(data),
+                "scope": scope, "old_answer": old, "layers": study.of(data, "layers"),
                 "seed": study.seed,
             }  # fmt: skip
             yield Piece(RANK, model, data, variant=f"lga-{scope}-{old}", what=what)
@@ -144,11 +144,11 @@ def _edits(study: StudySettings, data: DataSpec, editor: EditorSpec) -> dict[str
     return {
         **_common(study),
         "objective": study.objective,
-        "stories": study.stories,
-        "side_effects": study.side_effects,
+        "stories": study.of(data, "stories"),
+        "side_effects": study.of(data, "side_effects"),
         "text": study.text,
         "proxy": study.proxy_of(data)[-1],
-        "test": study.test_of(data),
+        "test": study.of(data, "test"),
         "editor": asdict(editor),
         "lm_eval": list(study.lm_eval),
         "lm_eval_limit": study.lm_eval_limit,

@@ -165,6 +165,7 @@ def _planned(at: AtWork, model: ModelSpec, data: Sequence[DataSpec]) -> list[Pla
         return [Planned(*each, True) for each in zip(pieces, keys, map(_known, done), strict=True)]
     missing = [p for p, seconds in zip(pieces, done, strict=True) if seconds is None]
     needed = [d for d in data if any(p.data == d for p in missing)]
+    at.say("measuring how long the work takes, by one fact of each data set")
     pace = measured(at, needed, _editors(missing, at.study))
     return [
         Planned(p, key, pace.of(at, p) if seconds is None else seconds, seconds is not None)

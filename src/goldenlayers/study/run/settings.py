@@ -65,6 +65,9 @@ class DataSpec:
         test: Use the first so many test facts; None for the study's.
         layers: Layers to edit, such as "0-29" or "3,5,8"; None for the study's.
         traced: Which facts CMA traces; None for the study's.
+        heat_map: Whether a fact is traced at every token; None for what the study says.
+        stories: As the study's; None for the same number.
+        side_effects: As the study's; None for the same number.
         optional: Leave the set out, with a word, where the file is not there.
     """
 
@@ -78,6 +81,9 @@ class DataSpec:
     test: int | None = None
     layers: str | None = None
     traced: str | None = None
+    heat_map: bool | None = None
+    stories: int | None = None
+    side_effects: int | None = None
     optional: bool = False
 
     def __post_init__(self) -> None:
@@ -259,17 +265,15 @@ class StudySettings:
         """Return the sizes of a data set's proxy sets, small first."""
         return tuple(sorted(set(data.proxy or self.proxy)))
 
-    def test_of(self, data: DataSpec) -> int | None:
-        """Return how many test facts of a data set are used."""
-        return data.test if data.test is not None else self.test
+    def of(self, data: DataSpec, name: str) -> Any:
+        """Return what a data set's entry says of something, the study's word where it is silent.
 
-    def layers_of(self, data: DataSpec) -> str | None:
-        """Return the layers that are edited with a data set."""
-        return data.layers or self.layers
-
-    def traced_of(self, data: DataSpec) -> str:
-        """Return which facts of a data set CMA traces."""
-        return data.traced or self.traced
+        Args:
+            data: The entry.
+            name: test, layers, traced, heat_map, stories or side_effects.
+        """
+        own = getattr(data, name)
+        return getattr(self, name) if own is None else own
 
     def locators_of(self, model: ModelSpec) -> tuple[str, ...]:
         """Return the ways to choose for a model, the layer that people copy among them."""
