@@ -78,3 +78,9 @@ def test_an_unknown_format_and_a_closed_folder_are_told(tmp_path, read_only):
     read_only(tmp_path)
     with pytest.raises(ResultError, match="cannot be written"):
         write_figures(document("a"), tmp_path)
+
+
+def test_two_items_of_one_name_are_refused():
+    item = samples.document().sections[0].items[0]
+    with pytest.raises(ValueError, match="names of their own"):
+        Document("t", (), (), (Section("a", "A", items=(item,)), Section("b", "B", items=(item,))))

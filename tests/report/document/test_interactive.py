@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from goldenlayers.report.document.interactive import draw_interactive
-from goldenlayers.report.document.plots import Axis, Lines, Series
+from goldenlayers.report.document.plots import Axis, Lines, Scatter, Series
 from goldenlayers.report.plot import GOLD
 from tests.report.document import samples
 from tests.report.document.samples import EVIL
@@ -90,7 +90,23 @@ def test_labels_have_their_sides_on_a_page_and_on_a_phone():
     golden, ways = draw_interactive(samples.scatter())["data"]
     assert golden["text"] == ["brute force"]
     assert golden["textposition"] == ["middle left"]
-    assert len(ways["meta"]["narrow"]["textposition"]) == len(ways["x"])
+    narrow = ways["meta"]["narrow"]
+    assert len(narrow["textposition"]) == len(narrow["text"]) == len(ways["x"])
+
+
+def test_labels_that_have_room_on_a_page_alone_are_left_out_on_a_phone():
+    x = tuple(float(n) for n in range(12))
+    plot = Scatter(
+        (Series("a", x, (1.0,) * 12, labels=("CounterFact",) * 12),), Axis("x"), Axis("y")
+    )
+    (trace,) = draw_interactive(plot)["data"]
+    assert trace["text"] == ["CounterFact"] * 12
+    assert "" in trace["meta"]["narrow"]["text"]
+
+
+def test_a_heat_map_says_what_both_axes_are():
+    texts = [a["text"] for a in draw_interactive(samples.heat(6))["layout"]["annotations"]]
+    assert "layer, down: fact" in texts
 
 
 def test_heat_panels_are_stacked_and_as_tall_as_their_rows():

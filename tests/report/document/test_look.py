@@ -138,3 +138,12 @@ def test_labels_leave_one_another_and_stay_inside():
     sides = place([(100, 100), (130, 100)], ["first one", "second"], frame, 10)
     assert sides[0] != "right"
     assert place([], [], frame, 10) == []
+
+
+def test_a_label_that_would_hide_others_on_every_side_is_left_out():
+    frame = (0.0, 0.0, 300.0, 200.0)
+    crowd = [(150, 100)] * 12
+    sides = place(crowd, ["some data set"] * 12, frame, 10)
+    assert sides == ["right", "left", "top", "bottom"] + [None] * 8
+    # wider than the frame: not even half of it would be seen
+    assert place([(10, 10)], ["long" * 40], frame, 10) == [None]

@@ -247,11 +247,11 @@ def _place_labels(plot: Lines | Scatter, x: Places, data: list[dict[str, Any]]) 
         sides = place(points, [s[4] for s in spots], (0, 0, wide, high), 11.5)
         for (i, k, _, _, text), side in zip(spots, sides, strict=True):
             trace, n = data[i], len(plot.series[i].x)
-            trace.setdefault("text", [""] * n)[k] = for_plotly(text)
             where = trace
             if name == "narrow":
                 where = trace.setdefault("meta", {}).setdefault("narrow", {})
-            where.setdefault("textposition", ["middle right"] * n)[k] = _SIDES[side]
+            where.setdefault("text", [""] * n)[k] = "" if side is None else for_plotly(text)
+            where.setdefault("textposition", ["middle right"] * n)[k] = _SIDES[side or "right"]
     for trace in data:
         if "text" in trace:
             trace["mode"] += "+text"

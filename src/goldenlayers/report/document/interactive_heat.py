@@ -56,8 +56,8 @@ def heat_figure(heat: Heat) -> dict[str, Any]:
     # the legend and the title are measured from the axes: plotly puts an axis' own into the cells
     layout["legend"] |= {"yref": "paper", "y": -(36 + _depth(heat)) / inner, "yanchor": "top"}
     layout["annotations"].append(
-        {"text": for_plotly(shortened(heat.x, 60)), "showarrow": False, "xref": "paper", "x": 0.5,
-         "yref": "paper", "y": 0, "yanchor": "top", "yshift": -_depth(heat),
+        {"text": for_plotly(shortened(_axes(heat), 60)), "showarrow": False, "xref": "paper",
+         "x": 0.5, "yref": "paper", "y": 0, "yanchor": "top", "yshift": -_depth(heat),
          "font": {"size": 12.5, "color": INK}}
     )  # fmt: skip
     layout["showlegend"] = any(trace.get("showlegend") for trace in data)
@@ -138,6 +138,11 @@ def _panel(
              "xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": domain[1],
              "yanchor": "bottom", "yshift": 4, "font": {"size": 12.5, "color": INK}}
         )  # fmt: skip
+
+
+def _axes(heat: Heat) -> str:
+    """Return what both axes show: a name beside the rows would take the cells' room on a phone."""
+    return f"{heat.x}, down: {heat.y}" if heat.y else heat.x
 
 
 def _turned(heat: Heat) -> bool:

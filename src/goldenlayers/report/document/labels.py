@@ -7,13 +7,17 @@ from typing import Literal
 
 Side = Literal["right", "left", "top", "bottom"]
 _SIDES: tuple[Side, ...] = ("right", "left", "top", "bottom")
+_MOST = 0.4  # of a label's area that may hide something, or be outside
 _Box = tuple[float, float, float, float]
 
 
 def place(
     points: Sequence[tuple[float, float]], texts: Sequence[str], frame: _Box, size: float
-) -> list[Side]:
+) -> list[Side | None]:
     """Return a side for each label: the first of right, left, top, bottom that hides least.
+
+    Where every side hides much the label is left out: what it says is in the table and over the
+    mark, and a heap of letters says nothing.
 
     Args:
         points: Where the points are, in the unit of `size`, y upwards.
@@ -22,16 +26,20 @@ def place(
         size: Of the letters. Their width is guessed: 0.56 of it.
 
     Returns:
-        One side per point, in order.
+        One side per point, in order; None for a label that is left out.
     """
     marks: list[_Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
     taken: list[_Box] = []
-    sides: list[Side] = []
+    sides: list[Side | None] = []
     for k, (point, text) in enumerate(zip(points, texts, strict=True)):
         others = [*marks[:k], *marks[k + 1 :], *taken]
         boxes = {side: _box(point, text, side, size) for side in _SIDES}
         # the cost is the area that is hidden, and what leaves the frame counts more
         side = min(_SIDES, key=lambda s: _cost(boxes[s], others, frame))
+        left, bottom, right, top = boxes[side]
+        if _cost(boxes[side], others, frame) > _MOST * (right - left) * (top - bottom):
+            sides.append(None)
+            continue
         sides.append(side)
         taken.append(boxes[side])
     return sides

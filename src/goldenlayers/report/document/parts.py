@@ -123,3 +123,8 @@ class Document:
     findings: tuple[str, ...]
     sections: tuple[Section, ...]
     card: str = ""
+
+    def __post_init__(self) -> None:
+        names = [item.name for section in self.sections for item in section.items]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"items need names of their own; more than one is called {twice}")

@@ -261,6 +261,8 @@ def _names(figure: Figure, axes: Axes, plot: Bars | Lines | Scatter, x: Places) 
     box = [float(end) * 72 / figure.dpi for end in axes.get_window_extent().extents]
     sides = place(spots, texts, (box[0], box[1], box[2], box[3]), 8.5)
     for point, text, side in zip(points, texts, sides, strict=True):
+        if side is None:
+            continue
         ha, va, dx, dy = _ANCHORS[side]
         axes.annotate(for_matplotlib(text), point, xytext=(dx, dy), textcoords="offset points",
                       ha=ha, va=va, fontsize=8.5, color=INK, zorder=5)  # fmt: skip
