@@ -108,3 +108,6 @@ def test_the_table_of_a_thousand_facts_of_whole_runs_and_of_parts(tmp_path):
         f"| alphaedit with memit's values, layer 2 | 500 | 88 | {told} | not finite | 1.25 | 0.6 |",
     ]
     thousand.plot_sequences(found, tmp_path / "picture.png")
+    # the table is all that a later run needs of them
+    thousand.write_csv(thousand.kept(tmp_path / "kept.csv").values(), tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_text() == (tmp_path / "kept.csv").read_text()

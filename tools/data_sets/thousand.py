@@ -6,7 +6,8 @@
 FOLDER holds the published files, anywhere in it. Half a of CounterFact flattened, and of the
 original records as many as lack to 1,000; the rest of these choose the layer. Each command is
 printed before it runs. Started again it goes on where it was stopped; with --limit 0 nothing is
-run. In the end all that is there, whole or not, is printed as the table of docs/editing.md.
+run. In the end all that is there, whole or not, is printed as the table of docs/editing.md. What
+--keep holds of runs that are not in --out stays, and is drawn too.
 Half a only (CONTRIBUTING.md).
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,7 @@ FACTS = 1000
 KEPT = "thousand.csv"
 TOLD = (100, 200, 300, 500, 700, 1000)  # edits at which the table has a row
 SCORES = ("rewrite", "rephrase", "locality")
+ERROR = "_standard_error"
 
 
 def main() -> None:
@@ -66,8 +69,12 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.only.split(",") if args.limit else ():
         run(name, args.folder, args.out, args.limit)
-    found = [s for name in RUNS if (s := sequence_of(name, args.out)) is not None]
     path = (args.keep or args.out) / KEPT
+    before = kept(path) if args.keep and path.exists() else {}
+    found = [
+        s for name in RUNS
+        if (s := sequence_of(name, args.out) or before.get(TITLES.get(name, name))) is not None
+    ]  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     write_csv(found, path)
     if args.picture:
@@ -119,6 +126,36 @@ def sequence_of(name: str, out: Path) -> EditSequence | None:
     return EditSequence(TITLES.get(name, name), tuple(layers), milestones, ())
 
 
+def kept(path: Path) -> dict[str, EditSequence]:
+    """Return what a table of numbers holds, by the title of the run."""
+    rows: dict[str, list[dict[str, str]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            rows.setdefault(row["editor"], []).append(row)
+    return {
+        title: EditSequence(
+            title, tuple(int(n) for n in some[0]["layers"].split()), tuple(map(_milestone, some)),
+            (),
+        )
+        for title, some in rows.items()
+    }  # fmt: skip
+
+
+def _milestone(row: dict[str, str]) -> Milestone:
+    def number(name: str) -> float | None:
+        return float(row[name]) if row[name] else None
+
+    def growth(name: str) -> float:
+        return math.nan if (value := number(name)) is None else value
+
+    names = [c.removesuffix(ERROR) for c in row if c.endswith(ERROR)]
+    return Milestone(
+        int(row["edits"]), {n: number(n) for n in names}, growth("weight_growth"),
+        growth("largest_update"), int(row["converged"]), {n: number(n + ERROR) for n in names},
+        growth("seconds"),
+    )  # fmt: skip
+
+
 def table(path: Path) -> list[str]:
     """Return the table as lines of markdown: scores in per cent, fluency in bits."""
     lines = [
@@ -132,8 +169,7 @@ def table(path: Path) -> list[str]:
             if edits not in TOLD:
                 continue
             scores = " | ".join(
-                f"{100 * float(row[s]):.1f} ± {100 * float(row[f'{s}_standard_error']):.1f}"
-                for s in SCORES
+                f"{100 * float(row[s]):.1f} ± {100 * float(row[s + ERROR]):.1f}" for s in SCORES
             )
             where = layers_in_words([int(n) for n in row["layers"].split()])
             lines.append(
