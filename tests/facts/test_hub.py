@@ -16,7 +16,7 @@ from tests.facts.letters import as_lines
 from tests.facts.records import EXAMPLES
 
 RECORD, FACT = EXAMPLES["wiki-counterfact"]
-FORM = "hub:owner/name, hub:owner/name/config, and if wanted :split behind it"
+FORM = "hub:owner/name, hub:owner/name/config, and if wanted @commit and :split behind it"
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def hub(monkeypatch):
     calls = []
 
     def stand_in(splits):
-        def load_dataset(name, config, *, split):
-            calls.append((name, config, split))
+        def load_dataset(name, config, *, split, revision):
+            calls.append((name, config, split, revision))
             if isinstance(splits, Exception):
                 raise splits
             return splits if split is None else splits[split]
@@ -44,6 +44,8 @@ def hub(monkeypatch):
         ("hub:a/b:test", HubFacts("a/b", None, "test")),
         ("hub:a/b/c", HubFacts("a/b", "c")),
         ("hub:a/b/c:d", HubFacts("a/b", "c", "d")),
+        ("hub:a/b@1f0e", HubFacts("a/b", None, None, "1f0e")),
+        ("hub:a/b/c@v1.0:d", HubFacts("a/b", "c", "d", "v1.0")),
     ],
 )
 def test_names(text, expected):
@@ -52,7 +54,23 @@ def test_names(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    [f"hub:{t}" for t in ("", "a", "/b", "a//c", "a/b/c/d", "a/b:", "a/b:c:d", "\0b", "x" * 5000)],
+    [
+        f"hub:{t}"
+        for t in (
+            "",
+            "a",
+            "/b",
+            "a//c",
+            "a/b/c/d",
+            "a/b:",
+            "a/b:c:d",
+            "a/b@",
+            "a/b@:c",
+            "@x",
+            "\0b",
+            "x" * 5000,
+        )
+    ],
 )
 def test_names_that_are_none(text):
     with pytest.raises(SettingsError) as caught:
@@ -75,7 +93,9 @@ def test_rows_become_facts_and_nulls_are_dropped(hub):
     rows[0]["locality"] = RECORD["locality"] | {"Other": None}
     calls = hub({"train": rows})
     read = read_facts("hub:own/er/conf:train")
-    assert set(calls) == {("own/er", "conf", "train")}
+    assert set(calls) == {("own/er", "conf", "train", None)}
+    read_facts("hub:own/er@1f0e:train")
+    assert calls[-1] == ("own/er", None, "train", "1f0e")
     assert (read.format, read.source) == ("wiki-counterfact", "hub:own/er/conf:train")
     assert [f.id for f in read] == ["wiki-counterfact-0", "wiki-counterfact-2"]
     assert read[0] == FACT

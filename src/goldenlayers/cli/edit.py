@@ -39,7 +39,7 @@ def command(
     facts: Annotated[
         str | None,
         typer.Option(
-            help="Instead: 'bundled', a file of facts, or hub:owner/name[:split]; see "
+            help="Instead: 'bundled', a file of facts, or hub:owner/name[@commit][:split]; see "
             "golden-layers facts.",
             rich_help_panel=FACT,
         ),

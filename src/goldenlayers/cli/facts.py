@@ -28,7 +28,7 @@ def command(
         str,
         typer.Argument(
             help="'bundled', a published data set as it is (.json), your own facts (.jsonl, .csv), "
-            "or hub:owner/name[:split]."
+            "or hub:owner/name[@commit][:split]."
         ),
     ] = "bundled",
     format: options.Format = None,

@@ -23,7 +23,7 @@ Facts = Annotated[
     str,
     typer.Option(
         help="'bundled', a published data set as it is (.json), your own facts (.jsonl, .csv), or "
-        "hub:owner/name[:split]; see golden-layers facts.",
+        "hub:owner/name[@commit][:split]; see golden-layers facts.",
         rich_help_panel=WHAT,
     ),
 ]

@@ -11,7 +11,7 @@ from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.extras import need
 
 PREFIX = "hub:"
-FORM = "hub:owner/name, hub:owner/name/config, and if wanted :split behind it"
+FORM = "hub:owner/name, hub:owner/name/config, and if wanted @commit and :split behind it"
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,17 @@ class HubFacts:
         name: "owner/name", or a local folder that holds the data set's files.
         config: Its configuration, or None.
         split: Such as "train"; None for the only one that there is.
+        revision: Commit, branch or tag; None for what the hub has now.
     """
 
     name: str
     config: str | None = None
     split: str | None = None
+    revision: str | None = None
 
     @classmethod
     def of(cls, text: str) -> HubFacts:
-        """Return the data set that "hub:owner/name[/config][:split]" means.
+        """Return the data set that "hub:owner/name[/config][@commit][:split]" means.
 
         Raises:
             SettingsError: If it means none.
@@ -44,10 +46,12 @@ class HubFacts:
                 return cls(name, None, split)
         except (OSError, ValueError):  # a name that the file system does not take
             pass
+        name, at, revision = name.partition("@")
         parts = name.split("/")
-        if len(parts) not in (2, 3) or not all(parts):
+        if len(parts) not in (2, 3) or not all(parts) or bool(at) != bool(revision):
             raise SettingsError(f"facts {text!r}: expected {FORM}, or hub: and a local folder")
-        return cls("/".join(parts[:2]), parts[2] if len(parts) == 3 else None, split)
+        config = parts[2] if len(parts) == 3 else None
+        return cls("/".join(parts[:2]), config, split, revision or None)
 
     def records(self) -> Iterator[tuple[int, object]]:
         """Yield (number of the row from 1, row); a column that is null in a row is left out.
@@ -63,7 +67,9 @@ class HubFacts:
         )
         try:
             # not as a stream: columns of mixed types come out of that as JSON text
-            data = library.load_dataset(self.name, self.config, split=self.split)
+            data = library.load_dataset(
+                self.name, self.config, split=self.split, revision=self.revision
+            )
             if self.split is None:
                 if len(data) != 1:
                     raise FactError(

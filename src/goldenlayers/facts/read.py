@@ -64,7 +64,7 @@ class Scan(Iterable[Item]):
     """The records of a source, read one at a time in the memory of one (and of all identifiers).
 
     Args:
-        source: A file, or "hub:owner/name[/config][:split]".
+        source: A file, or "hub:owner/name[/config][@commit][:split]".
         format: Name of the format; None to recognise it from the first records.
         progress: Called with "reading", the megabytes read and their total.
 
@@ -184,7 +184,7 @@ def read_facts(
 
     Args:
         source: A file that ends in .json, .jsonl, .ndjson or .csv, or a data set of the hub as
-            "hub:owner/name[/config][:split]" (needs the package `datasets`).
+            "hub:owner/name[/config][@commit][:split]" (needs the package `datasets`).
         skip_bad: Set bad records aside and list them; otherwise the first one is an error. None:
             set them aside in published files, which nobody can mend, but not in a file of the own
             format; a file that is cut off or damaged is an error in both.
