@@ -60,13 +60,13 @@ def test_the_title_of_a_heat_map_meets_neither_cells_nor_names(open_page, width)
     see(page, HEAT)
     for model in MODELS:
         page.locator(f"{HEAT} select").select_option(label=model)
-        title, names, cells = page.evaluate(
+        left, right, title, names, cells = page.evaluate(
             """item => {
               const plot = document.querySelector(item + " .plot");
               const box = e => e.getBoundingClientRect();
               const title = [...plot.querySelectorAll(".annotation-text")]
-                .find(e => e.textContent === "layer");
-              return [box(title).top,
+                .find(e => e.textContent.startsWith("layer, down: "));
+              return [box(title).left, box(title).right, box(title).top,
                 Math.max(...[...plot.querySelectorAll("[class*=xaxislayer] text")]
                   .map(e => box(e).bottom)),
                 Math.max(...[...plot.querySelectorAll(".nsewdrag")].map(e => box(e).bottom))];
@@ -75,6 +75,7 @@ def test_the_title_of_a_heat_map_meets_neither_cells_nor_names(open_page, width)
         )
         assert title >= names - 3  # a text's box has some air beneath
         assert names > cells
+        assert 0 <= left < right <= width
 
 
 def test_the_dark_page_has_other_colours_in_its_figures_too(open_page):
