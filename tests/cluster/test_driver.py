@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import subprocess
 import sys
 import time
 
 import psutil
-import torch
 
-from tests import tiny
 from tests.safety.killing.found import final, rows_of
-from tests.study.test_compare import SPLIT
+from tests.safety.killing.given import SWEEP, write_given
 
-FIND = ("find", "--method", "brute-force", "--limit", "6", "--batch-tokens", "150", "--steps", "2",
-        "--lr", "0.3", "--clamp", "3", "--layers", "0-2", "--out", "out")  # fmt: skip
 WORKERS = ("--cluster", "local", "--workers", "2")
 
 
 def test_killed_with_its_workers_it_ends_as_if_it_had_not_been(tmp_path):
-    tiny.model("llama", torch.float32).save_pretrained(tmp_path / "model")
-    tiny.tokenizer("llama").save_pretrained(tmp_path / "model")
-    facts = [dataclasses.replace(f, id=f.id.replace(".", "-")).to_record() for f in SPLIT]
-    (tmp_path / "facts.jsonl").write_text("".join(f"{json.dumps(f)}\n" for f in facts))
-    inputs = ("--model", str(tmp_path / "model"), "--facts", str(tmp_path / "facts.jsonl"))
+    given = write_given(tmp_path)
+    inputs = ("--model", given / "model", "--facts", given / "facts.jsonl", "--out", "out")
 
     def started(folder, *more):
         folder.mkdir(exist_ok=True)
         env = os.environ | {"GOLDENLAYERS_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1",
                             "HF_HUB_OFFLINE": "1", "RAY_worker_niceness": "0"}  # fmt: skip
         return subprocess.Popen(
-            [sys.executable, "-m", "goldenlayers.cli.main", *FIND, *inputs, *more],
+            [sys.executable, "-m", "goldenlayers.cli.main", *map(str, (*SWEEP, *inputs, *more))],
             cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 

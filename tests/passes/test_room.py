@@ -28,6 +28,19 @@ def test_running_out_is_recognised(kind):
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "unable to mmap 4096 bytes from file </m.safetensors>: Cannot allocate memory (12)",
+        "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you "
+        "tried to allocate 4096 bytes.",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_what_accelerate_does_not_list_is_recognised_too(said):
+    assert ran_out(RuntimeError(said))
+
+
+@pytest.mark.parametrize(
     "error", [RuntimeError("shapes cannot be multiplied"), ValueError("memory"), KeyError("x")]
 )
 def test_other_errors_go_through(error):

@@ -7,8 +7,6 @@ the folder is looked at; the end must be the undisturbed end, number for number,
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import random
 import signal
@@ -16,14 +14,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-import torch
 
-from tests import tiny
 from tests.safety.killing.found import final, require_sound
-from tests.study.test_compare import SPLIT
+from tests.safety.killing.given import EDITS, SWEEP, write_given
 
 IN_A_ROW = 3
-EDITS = ("--steps", 2, "--lr", 0.3, "--clamp", 3, "--layers", "0-2")
 
 
 @dataclass(frozen=True)
@@ -38,9 +33,7 @@ class Command:
 
 
 COMMANDS = {
-    "find --method brute-force": Command(
-        ("find", "--method", "brute-force", "--limit", 6, "--batch-tokens", 150, *EDITS), 17
-    ),
+    "find --method brute-force": Command(SWEEP, 17),
     "find --method verified": Command(
         ("find", "--method", "verified", "--race", "all", "--split", "all", "--limit", 10,
          "--batch-tokens", 150, *EDITS), 9,
@@ -58,14 +51,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """A tiny model, facts and a text, as a user has them."""
-    folder = tmp_path_factory.mktemp("given")
-    tiny.model("llama", torch.float32).save_pretrained(folder / "model")
-    tiny.tokenizer("llama").save_pretrained(folder / "model")
-    facts = [dataclasses.replace(f, id=f.id.replace(".", "-")).to_record() for f in SPLIT]
-    (folder / "facts.jsonl").write_text("".join(f"{json.dumps(f)}\n" for f in facts))
-    (folder / "text.txt").write_text(" ".join(tiny.CORPUS[:30]))
-    return folder
+    return write_given(tmp_path_factory.mktemp("given"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -112,7 +112,9 @@ def main() -> None:
         except (KeyboardInterrupt, _Stopped):
             err.print("[bold]stopped[/], no result was written", highlight=False)
             sys.exit(interrupts.STATUS)
-        except (MemoryError, RuntimeError) as error:
+        except MemoryError as error:
+            _fail(memory.explain(error, next(iter(sys.argv[1:]), "")))
+        except RuntimeError as error:
             from goldenlayers.passes.memory import ran_out  # torch, which --help need not wait for
 
             if not ran_out(error):

@@ -66,7 +66,7 @@ def pack(model: Any, tokenizer: Any) -> tuple[Parcel, list[np.ndarray[Any, Any]]
     found: dict[int, int] = {}
     tensors: list[Tensor] = []
 
-    class Pickler(pickler):  # type: ignore[misc]
+    class Pickler(pickler):  # type: ignore[misc]  # known when Ray is there
         def persistent_id(self, thing: Any) -> int | None:
             if not isinstance(thing, Tensor):
                 return None

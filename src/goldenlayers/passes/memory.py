@@ -32,11 +32,15 @@ def free_memory(device: torch.device) -> int:
     return free
 
 
+# of the CPU, where an allocator other than torch's own runs out: mapping a file, and on Windows
+OF_CPU = ("Cannot allocate memory", "not enough memory: you tried to allocate")
+
+
 def ran_out(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on whatever device.
 
     torch has an error of its own for the GPU's allocator. What cuBLAS, cuDNN, Apple's and the CPU's
-    allocator say is a plain `RuntimeError`: accelerate keeps the list of those messages.
+    allocator say is a plain `RuntimeError`: accelerate keeps the list of most of those messages.
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
@@ -44,4 +48,5 @@ def ran_out(error: BaseException) -> bool:
         return False
     from accelerate.utils.memory import should_reduce_batch_size
 
-    return should_reduce_batch_size(error) or "CUBLAS_STATUS_ALLOC_FAILED" in str(error)
+    more = ("CUBLAS_STATUS_ALLOC_FAILED", *OF_CPU)
+    return should_reduce_batch_size(error) or any(words in str(error) for words in more)
