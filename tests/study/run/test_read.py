@@ -140,3 +140,6 @@ def test_the_examples_are_read(name):
     for data in study.data[1:]:
         assert data.optional
         assert data.half == "a"
+        # the layer that people copy is judged on every set
+        if data.layers is not None:
+            assert str(study.models[0].default_layer) in data.layers.split(",")

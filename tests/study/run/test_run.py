@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from goldenlayers.errors import FactError, ResultError
+from goldenlayers.errors import FactError, ResultError, SettingsError
 from goldenlayers.locators.find import find
 from goldenlayers.models.content import content_hash
 from goldenlayers.study.compare import compare
@@ -197,6 +197,16 @@ def test_a_set_that_may_be_missing_is_left_out_with_a_word(tmp_path):
     assert index_of(out)["left_out"] == ["gone"]
     with pytest.raises(FactError, match="none of the study's data sets"):
         studies.run(tmp_path / "none", type(study)(**{**vars(study), "data": (gone,)}))
+
+
+def test_a_layer_that_is_judged_but_not_edited_is_refused_before_any_work(tmp_path):
+    study = studies.settings(tmp_path, models=[{"model": "llama", "default_layer": 1}])
+    one, *others = study.data
+    narrow = type(one)(**{**vars(one), "layers": "0,2"})
+    wrong = type(study)(**{**vars(study), "data": (narrow, *others)})
+    with pytest.raises(SettingsError, match=r"one: layer 1 is judged .* layers 0, 2 are edited"):
+        studies.run(tmp_path / "run", wrong)
+    assert not list((tmp_path / "run").rglob("*.sqlite"))
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from goldenlayers.cluster.settings import Cluster, engine_of
-from goldenlayers.errors import FactError
+from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.facts import bundled_facts, read_facts
 from goldenlayers.facts.fact_set import FactSet
+from goldenlayers.locators.fixed import Fixed
+from goldenlayers.locators.registry import make_locator
 from goldenlayers.models.chat import chat_tokenizer
 from goldenlayers.models.load import LoadedModel, load_model
 from goldenlayers.progress import Progress, Say, quiet, silent
@@ -19,7 +21,7 @@ from goldenlayers.study.run.at_work import AtWork, counted
 from goldenlayers.study.run.compared import compared, ranked, traced
 from goldenlayers.study.run.edited import edited
 from goldenlayers.study.run.folder import FORMAT, FORMAT_VERSION, INDEX, RunFolder
-from goldenlayers.study.run.pace import measured
+from goldenlayers.study.run.pace import layers_of, measured
 from goldenlayers.study.run.pieces import COMPARE, EDITS, RANK, TIME, TRACE, Piece, pieces_of
 from goldenlayers.study.run.settings import DataSpec, EditorSpec, ModelSpec, StudySettings
 from goldenlayers.study.run.timed import timed
@@ -104,6 +106,7 @@ def run_study(
         }
         for model in study.models:
             at = AtWork(study, run, _loaded(model, load, say), facts, say, progress)
+            _require_fixed(at, model, data)
             index["models"][model.title] = at.loaded.identity.to_dict()
             plan = _planned(at, model, data)
             show(model, plan)
@@ -155,6 +158,20 @@ def _loaded(model: ModelSpec, load: Callable[..., LoadedModel], say: Say) -> Loa
     if model.chat:
         loaded = replace(loaded, tokenizer=chat_tokenizer(loaded.tokenizer))
     return replace(loaded, identity=replace(loaded.identity, title=model.title))
+
+
+def _require_fixed(at: AtWork, model: ModelSpec, data: Sequence[DataSpec]) -> None:
+    """Refuse a fixed layer that a data set does not edit, before hours of work end there."""
+    fixed = [m for m in map(make_locator, at.study.locators_of(model)) if isinstance(m, Fixed)]
+    for one in data:
+        numbers = layers_of(at, one)
+        for method in fixed:
+            if method.layer not in numbers:
+                raise SettingsError(
+                    f"{one.title}: layer {method.layer} is judged for {model.title} (default_layer "
+                    f"or fixed:{method.layer}), but layers {', '.join(map(str, numbers))} are "
+                    f"edited; add {method.layer} to the layers of {one.title}"
+                )
 
 
 def _planned(at: AtWork, model: ModelSpec, data: Sequence[DataSpec]) -> list[Planned]:
