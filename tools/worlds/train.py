@@ -42,7 +42,7 @@ from shapes import CONTEXT, SHAPES, make_model
 Told = tuple[list[int], list[int]]
 
 VOCABULARY, END = 2048, 0
-BATCH = 64  # rows of CONTEXT tokens
+BATCH = 32  # rows of CONTEXT tokens
 LR, WARMUP, DECAY, CLIP = 3e-3, 0.05, 0.1, 1.0
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=sorted(SHAPES), required=True)
     parser.add_argument("--seed", type=int, required=True, help="of the world and of the model")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=25, help="how often the text is read")
+    parser.add_argument("--epochs", type=int, default=12, help="how often the text is read")
     parser.add_argument("--people", type=int, default=Size.people)
     parser.add_argument("--works", type=int, default=Size.works)
     args = parser.parse_args()
@@ -75,7 +75,7 @@ def train(shape: str, seed: int, out: Path, size: Size, epochs: int) -> dict[str
     told = list(
         zip(*(tokenizer([f"{gap}{s}" for s in text]).input_ids for gap in ("", " ")), strict=True)
     )
-    losses = fit(model, told, seed, epochs)
+    losses = fit(model, told, seed, epochs, console)
     report = {
         "shape": shape,
         "seed": seed,
@@ -114,8 +114,12 @@ def make_tokenizer(text: list[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tok, eos_token="<|end|>")
 
 
-def fit(model: Any, told: list[Told], seed: int, epochs: int) -> list[float]:
-    """Train on all sentences, in a new order each epoch; return the mean loss of each, nats."""
+def fit(model: Any, told: list[Told], seed: int, epochs: int, console: Console) -> list[float]:
+    """Train on all sentences, in a new order each epoch; return the mean loss of each, nats.
+
+    The loss ends near the logarithm of the number of sentences over their mean length: which one
+    comes next cannot be known.
+    """
     rng = Random(f"order {seed}")
     steps = epochs * len(packed(told, Random(0)))
     decayed = [p for p in model.parameters() if p.dim() > 1]
@@ -126,8 +130,9 @@ def fit(model: Any, told: list[Told], seed: int, epochs: int) -> list[float]:
     )  # fmt: skip
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: _rate(step, steps))
     model.train()
-    losses = []
-    for _ in track(range(epochs), description="epochs"):
+    losses: list[float] = []
+    start = time.perf_counter()
+    for epoch in track(range(epochs), description="epochs", console=console):
         total, n = 0.0, 0
         for rows in packed(told, rng):  # (BATCH, CONTEXT)
             loss = model(input_ids=rows, labels=rows).loss
@@ -138,6 +143,8 @@ def fit(model: Any, told: list[Told], seed: int, epochs: int) -> list[float]:
             adam.zero_grad()
             total, n = total + float(loss.detach()), n + 1
         losses.append(round(total / n, 4))
+        left = (time.perf_counter() - start) / (epoch + 1) * (epochs - epoch - 1)
+        console.print(f"epoch {epoch + 1}: loss {losses[-1]}, about {left / 60:.0f} min more")
     model.eval()
     return losses
 
