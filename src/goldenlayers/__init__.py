@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from goldenlayers.locators.gradient_norm import GradientNorm
     from goldenlayers.locators.lga import LGA
     from goldenlayers.locators.ranking import LayerRanking, LayerScore
+    from goldenlayers.locators.staged import Staged
     from goldenlayers.locators.verified import Verified
     from goldenlayers.metrics.baseline import Baseline, baseline
     from goldenlayers.metrics.evaluate import evaluate
@@ -96,6 +97,7 @@ _WHERE = {
     "BruteForce": "goldenlayers.locators.brute_force",
     "CMA": "goldenlayers.locators.cma",
     "GradientNorm": "goldenlayers.locators.gradient_norm",
+    "Staged": "goldenlayers.locators.staged",
     "Verified": "goldenlayers.locators.verified",
     "compare": "goldenlayers.study.compare",
     "Comparison": "goldenlayers.study.comparison",
@@ -150,6 +152,7 @@ __all__ = [
     "ResultError",
     "SettingsError",
     "SiteError",
+    "Staged",
     "Templates",
     "Verified",
     "__version__",

@@ -117,6 +117,20 @@ def test_find_verified(cli, llama, facts, tmp_path):
     assert "a full sweep makes" in result.out
 
 
+def test_find_staged(cli, llama, facts, tmp_path):
+    out = tmp_path / "out"
+    result = cli(
+        "find", "--model", llama, "--facts", facts, "--method", "staged", "--share", 0.5,
+        "--most-edits", 5, "--out", out, *QUICK,
+    )  # fmt: skip
+    assert result.status == 0, result.err
+    data = json.loads((out / "ranking.json").read_text())
+    assert data["settings"]["share"] == 0.5
+    assert 3 <= data["details"]["edits"] <= 6
+    assert "points better than the chosen one" in " ".join(result.out.split())
+    assert "--share 0.2" in result.out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [(("--objective", "mean"), "--objective has no effect with --method lga"),
@@ -125,6 +139,8 @@ def test_find_verified(cli, llama, facts, tmp_path):
      (("--method", "middle", "--lr", 1), "--lr has no effect with --method middle"),
      (("--method", "verified", "--race", "some"), "--race 'some': expected a number of layers"),
      (("--method", "verified", "--heat-map", "x"), "--heat-map has no effect with --method"),
+     (("--method", "verified", "--share", 0.2), "--share has no effect with --method verified"),
+     (("--method", "staged", "--share", 2), "share 2.0: expected a number above 0"),
      (("--method", "best"), "method 'best' is unknown"),
      (("--method", "brute-force", "--objective", "best"), "objective 'best' is unknown")],
 )  # fmt: skip

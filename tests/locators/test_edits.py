@@ -83,7 +83,7 @@ def test_an_editor_of_its_own_kind_is_swept_plainly_and_that_is_said():
 
 
 def test_a_ranking_survives_the_disk(tmp_path):
-    for method in ("brute-force", "verified"):
+    for method in ("brute-force", "verified", "staged"):
         ranking = run(method, MANY)
         ranking.save(tmp_path / method)
         again = LayerRanking.load(tmp_path / method)
@@ -215,11 +215,12 @@ def test_a_window_is_refused_where_a_norm_stands_behind_the_mlp(monkeypatch, tmp
     assert not store.exists()
 
 
-def test_verified_goes_on_with_its_store(tmp_path, counted):
+@pytest.mark.parametrize("method", ["verified", "staged"])
+def test_the_methods_of_few_edits_go_on_with_their_store(method, tmp_path, counted):
     store = tmp_path / "sweep.sqlite"
-    first = run("verified", MANY, store=store)
+    first = run(method, MANY, store=store)
     made = len(counted.made)
-    again = run("verified", MANY, store=store, resume=True)
+    again = run(method, MANY, store=store, resume=True)
     assert len(counted.made) == made
     assert again.layers == first.layers
 

@@ -2,7 +2,8 @@
 
 Each takes the arrays of the proxy facts, (n, L) by name as tools/research/collect.py writes them,
 and returns scores (L,); the layer with the greatest one is chosen, the shallowest of several, NaN
-never.
+never. Those of `EDITING` look at some of the facts' own scores too (`TRUTH`), as if they had made
+these edits; the others never do.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from goldenlayers.locators.close_in import close_in
+from goldenlayers.locators.curve import Resemblance
 from goldenlayers.locators.fences import Fences
 from goldenlayers.locators.robust_lga import WAYS, of_each, over_facts
+from goldenlayers.locators.staged import Staged
 
 Floats = NDArray[np.float64]
 Seen = Mapping[str, Floats]
 Chooser = Callable[[Seen], Floats]
+TRUTH = "truth_"
 
 
 def fenced(scores: Floats) -> Floats:
@@ -54,6 +59,18 @@ def fixed(seen: Seen, *, share: float | None = None, layer: int | None = None) -
     return np.asarray(np.arange(depth) == at, dtype=np.float64)
 
 
+def staged(seen: Seen, share: float, like: Resemblance | None = None) -> Floats:
+    """A share of the edits, in rounds that close in on the best layers; as `--method staged`."""
+    truth = {n.removeprefix(TRUTH): x for n, x in seen.items() if n.startswith(TRUTH)}
+    n, depth = seen["lga_score"].shape
+    edits = Staged(share=share, most_edits=None).edits(n, depth)
+    return close_in(
+        n, depth, edits,
+        lambda facts, layers: {name: x[np.ix_(facts, layers)] for name, x in truth.items()},
+        like=like,
+    ).mean  # fmt: skip
+
+
 def _reached(seen: Seen, scores: Floats) -> Floats:
     """A layer that no gradient reaches has no score."""
     return np.where(np.nansum(np.abs(seen["lga_new_norm"]), 0) > 0, scores, np.nan)
@@ -69,4 +86,7 @@ CANDIDATES: dict[str, Chooser] = {
     f"{way}{', fenced' if fence else ''}": partial(robust, way=way, fence=fence)
     for way in WAYS
     for fence in (False, True)
+}
+EDITING: dict[str, Chooser] = {
+    f"staged, {share:.0%} of the edits": partial(staged, share=share) for share in (0.05, 0.1, 0.2)
 }

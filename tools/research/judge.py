@@ -23,12 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
-from choosers import BASELINES, CANDIDATES, Chooser, Floats, Seen
+from choosers import BASELINES, CANDIDATES, EDITING, TRUTH, Chooser, Floats, Seen
 
 from goldenlayers.metrics.scores import MEAN_OF
 from goldenlayers.sweep.objective import LayerScores, ties
-
-TRUTH = "truth_"
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    choosers = {**BASELINES, **CANDIDATES}
+    choosers = {**BASELINES, **CANDIDATES, **EDITING}
     found = {}
     for path in args.cells:
         with np.load(path, allow_pickle=False) as arrays:
@@ -134,12 +132,10 @@ def _draws(
         left = np.where(weights > 0, 0, counts).astype(float)
         test = truth.by_layer(objective, left)
         best = ties(truth.by_layer(objective, weights))[0]
-        proxies = {
-            name: x[rows] for name, x in seen.items()
-            if x.ndim == 2 and not name.startswith(TRUTH)
-        }  # fmt: skip
+        proxies = {name: x[rows] for name, x in seen.items() if x.ndim == 2}
+        blind = {name: x for name, x in proxies.items() if not name.startswith(TRUTH)}
         for name, chooser in choosers.items():
-            at = ties(chooser(proxies))[0]
+            at = ties(chooser(proxies if name in EDITING else blind))[0]
             chosen[name].append(at)
             losses[name].append(float(test[best] - test[at]))
     return {name: np.array(values) for name, values in losses.items()}, chosen

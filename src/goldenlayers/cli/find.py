@@ -53,7 +53,8 @@ def command(
         str,
         typer.Option(
             help="lga: layer gradient analysis. verified: the best by LGA race with real edits. "
-            "brute-force: edit at every layer and look. cma: causal mediation analysis. Also "
+            "staged: few real edits, closing in on the best layers. brute-force: edit at every "
+            "layer and look. cma: causal mediation analysis. Also "
             "robust-lga:WAY, attribution-patching, gradient-norm, middle, random, fixed:N.",
             rich_help_panel=HOW,
         ),
@@ -90,6 +91,8 @@ def command(
         ),
     ] = None,
     race: method_options.Race = None,
+    share: method_options.Share = 0.1,
+    most_edits: method_options.MostEdits = 150,
     kind: method_options.Kind = "mlp",
     window: method_options.Window = 10,
     draws: method_options.Draws = 10,
@@ -170,6 +173,8 @@ def command(
       golden-layers find --model gpt2-xl --facts my_facts.jsonl --out result
 
       golden-layers find --method verified --out verified
+
+      golden-layers find --method staged --out staged
 
       golden-layers find --method brute-force --limit 20 --objective rephrase --out truth
 

@@ -8,7 +8,7 @@ import typer
 
 from goldenlayers.errors import SettingsError
 
-_TRUTH = "How layers are judged by real edits (brute-force, verified)"
+_TRUTH = "How layers are judged by real edits (brute-force, verified, staged)"
 Objective = Annotated[
     str,
     typer.Option(
@@ -22,6 +22,18 @@ Race = Annotated[
     typer.Option(
         help="verified: how many layers race, the best by LGA, 6 where nothing is said; or all.",
         rich_help_panel=_TRUTH,
+    ),
+]
+Share = Annotated[
+    float,
+    typer.Option(
+        help="staged: share of the edits that brute force would make.", rich_help_panel=_TRUTH
+    ),
+]
+MostEdits = Annotated[
+    int,
+    typer.Option(
+        help="staged: edits at most, however many facts there are.", rich_help_panel=_TRUTH
     ),
 ]
 Plain = Annotated[

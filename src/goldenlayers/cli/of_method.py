@@ -14,7 +14,7 @@ EDITS = ("objective", "editor", "templates", "covariance", "plain", "batch_token
 PROPOSAL = ("old_answer", "scope", "fence", "quartiles")
 # every option that not all methods have; each by the name of the setting
 CHOOSING = (
-    *EDITS, *editing.EDITOR, "resume", *PROPOSAL, "confidence", "race",
+    *EDITS, *editing.EDITOR, "resume", *PROPOSAL, "confidence", "race", "share", "most_edits",
     "kind", "window", "draws", "noise", "traced", "heat_map", "statistic",
 )  # fmt: skip
 

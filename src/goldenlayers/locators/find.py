@@ -56,7 +56,7 @@ def find(
         model: A causal language model of transformers.
         tokenizer: Its fast tokenizer.
         facts: Facts to choose on, a `FactSet` or any sequence.
-        method: Name of the locator: "lga", "verified", "brute-force", "cma",
+        method: Name of the locator: "lga", "verified", "staged", "brute-force", "cma",
             "attribution-patching", "gradient-norm", "middle", "random", "fixed:N"; or a locator.
         layers: Layers to choose among: None for all, numbers, or text such as "5-20".
         site: Qualified name of the edit site with "{}" for the layer, if structure does not tell.
@@ -65,7 +65,7 @@ def find(
         limit: Use the first so many facts.
         seed: Seed of everything random.
         identity: Which model this is, if it is known better than from the model itself.
-        store: File that keeps every finished edit of "brute-force" and "verified", so that a run
+        store: File that keeps every finished edit of the methods that edit, so that a run
             that was stopped goes on where it was; None keeps nothing.
         resume: Go on with a store that holds outcomes; it is refused if it is of another model,
             other facts or other settings.

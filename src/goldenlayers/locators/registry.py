@@ -15,12 +15,14 @@ from goldenlayers.locators.lga import LGA
 from goldenlayers.locators.middle import Middle
 from goldenlayers.locators.random_layer import RandomLayer
 from goldenlayers.locators.robust_lga import RobustLGA
+from goldenlayers.locators.staged import Staged
 from goldenlayers.locators.verified import Verified
 
 LOCATORS: dict[str, type[Locator]] = {
     "lga": LGA,
     "robust-lga": RobustLGA,
     "verified": Verified,
+    "staged": Staged,
     "brute-force": BruteForce,
     "cma": CMA,
     "attribution-patching": AttributionPatching,

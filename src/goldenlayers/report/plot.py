@@ -21,7 +21,13 @@ from goldenlayers.report.table import RUNNERS_UP
 if TYPE_CHECKING:
     from goldenlayers.locators.ranking import LayerRanking, LayerScore
 
-TITLES = {"lga": "LGA", "cma": "CMA", "brute-force": "brute force", "verified": "a race of edits"}
+TITLES = {
+    "lga": "LGA",
+    "cma": "CMA",
+    "brute-force": "brute force",
+    "verified": "a race of edits",
+    "staged": "a few edits",
+}
 GOLD, BLUE, SKY, GREY, INK = "#E69F00", "#0072B2", "#8CC4E8", "#B8B8B8", "#222222"
 
 

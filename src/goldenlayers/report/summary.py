@@ -101,7 +101,7 @@ def _facts(ranking: LayerRanking, bad: Sequence[BadRecord]) -> Iterator[str]:
 
 def _next(ranking: LayerRanking) -> str:
     """Return the command that answers the user's next question."""
-    if ranking.method not in ("lga", "verified", "brute-force"):
+    if ranking.method not in ("lga", "verified", "staged", "brute-force"):
         return "the same command with --method brute-force: is it so when the edits are made?"
     if ranking.facts["source"] == "bundled":
         model = str(ranking.model["name"])
@@ -112,6 +112,8 @@ def _next(ranking: LayerRanking) -> str:
         )
     if ranking.method == "brute-force":
         return "golden-layers compare: how good would the cheaper ways to choose have been?"
+    if ranking.method == "staged":
+        return "the same command with --share 0.2: does the choice hold with twice the edits?"
     if ranking.method == "verified":
         return "the same command with --race all: is none of the other layers better?"
     if any(answer.old_source == "record" for answer in ranking.answers):

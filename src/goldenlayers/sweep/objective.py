@@ -36,12 +36,19 @@ class LayerScores:
     values: Mapping[str, Floats]
 
     @classmethod
-    def of(cls, outcomes: Outcomes, facts: Sequence[str], layers: Sequence[int]) -> LayerScores:
-        """Take them from outcomes."""
+    def of(
+        cls,
+        outcomes: Outcomes,
+        facts: Sequence[str],
+        layers: Sequence[int],
+        *,
+        partial: bool = False,
+    ) -> LayerScores:
+        """Take them from outcomes; NaN for those that are missing, if some may be."""
         return cls(
             tuple(facts),
             tuple(layers),
-            {name: array(outcomes, facts, layers, name) for name in MEAN_OF},
+            {name: array(outcomes, facts, layers, name, partial=partial) for name in MEAN_OF},
         )
 
     def of_facts(self, chosen: Sequence[int]) -> LayerScores:
@@ -90,7 +97,7 @@ class LayerScores:
     def by_layer(self, objective: str, weights: Floats | None = None) -> Floats:
         """Return the objective by layer: (L,), or (..., L) for weights (..., N)."""
         parts = np.stack([self.means(name, weights) for name in self.members(objective)])
-        return _combine(objective, parts)
+        return combine(objective, parts)
 
     def contributions(self, objective: str) -> Floats:
         """Return what each fact contributes to the objective: (N, L), whose mean is `by_layer`.
@@ -101,7 +108,7 @@ class LayerScores:
         names = self.members(objective)
         n = len(self.facts)
         means = np.stack([self.means(name) for name in names])  # (M, L)
-        whole = _combine(objective, means)  # (L,)
+        whole = combine(objective, means)  # (L,)
         if objective == "harmonic":
             slopes = np.divide(
                 whole**2, len(names) * means**2, out=np.zeros_like(means), where=means > 0
@@ -128,7 +135,7 @@ class LayerScores:
     def of_each_fact(self, objective: str) -> Floats:
         """Return the objective of each fact alone, of the members that it has: (N, L)."""
         parts = np.stack([self.values[name] for name in self.members(objective)])  # (M, N, L)
-        return _combine(objective, parts)
+        return combine(objective, parts)
 
     def at(self, chosen: Sequence[int], objective: str) -> float:
         """Return the objective when each fact is edited at its own layer, given by position."""
@@ -155,7 +162,7 @@ def ties(scores: Floats) -> list[int]:
     return [int(i) for i in np.flatnonzero(scores >= best - TIE)]
 
 
-def _combine(objective: str, parts: Floats) -> Floats:
+def combine(objective: str, parts: Floats) -> Floats:
     """Combine the members' values, (M, ...) -> (...); those that are NaN are left out."""
     there = ~np.isnan(parts)
     count = there.sum(0)

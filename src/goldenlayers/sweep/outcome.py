@@ -59,13 +59,34 @@ class LayerOutcome:
 Outcomes = Mapping[tuple[str, int], LayerOutcome]
 
 
-def array(outcomes: Outcomes, facts: Sequence[str], layers: Sequence[int], name: str) -> Floats:
-    """Return one score, or one field, of all facts at all layers: (facts, layers), NaN for None."""
+def array(
+    outcomes: Outcomes,
+    facts: Sequence[str],
+    layers: Sequence[int],
+    name: str,
+    *,
+    partial: bool = False,
+) -> Floats:
+    """Return one score, or one field, of all facts at all layers: (facts, layers), NaN for None.
 
-    def value(outcome: LayerOutcome) -> Any:
+    Args:
+        outcomes: The outcomes.
+        facts: Identifiers of the facts.
+        layers: Numbers of the layers.
+        name: Of the score or field.
+        partial: Whether outcomes may be missing, NaN too.
+
+    Raises:
+        KeyError: If one is missing that must not be.
+    """
+
+    def value(fact: str, layer: int) -> Any:
+        if partial and (fact, layer) not in outcomes:
+            return None
+        outcome = outcomes[fact, layer]
         return outcome.scores.get(name) if name in SCORES else getattr(outcome, name)
 
-    values = [[value(outcomes[fact, layer]) for layer in layers] for fact in facts]
+    values = [[value(fact, layer) for layer in layers] for fact in facts]
     return np.array([[np.nan if v is None else float(v) for v in row] for row in values]).reshape(
         len(facts), len(layers)
     )
