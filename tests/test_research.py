@@ -102,7 +102,8 @@ def test_the_candidates_on_scores_that_are_known(tools):
     choosers = tools["judge"]
     scores = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0], [900.0, 2.0, 3.0, 4.0]])
     seen = {"lga_score": scores, "lga_cosine": scores / 1000, "lga_new_norm": np.ones((3, 4))}
-    at = {name: int(np.nanargmax(c(seen))) for name, c in choosers.CANDIDATES.items()}
+    products = ("rank", "median", "cosine")
+    at = {name: int(np.nanargmax(choosers.CANDIDATES[name](seen))) for name in products}
     assert at["median"] == 3
     assert at["rank"] == 3
     assert at["cosine"] == 0
@@ -152,25 +153,54 @@ def test_confirmation_cells_stay_closed(tools, monkeypatch, capsys):
     assert "opened once" in capsys.readouterr().err
 
 
-def test_a_thin_sweep_of_everything_is_brute_force_smoothed():
-    sparse = tool("research/sparse.py")
+def test_the_effects_choose_what_they_say(tools):
     rng = np.random.default_rng(0)
-    curve = np.sin(np.linspace(0, 3, 30))
-    each = curve + rng.normal(size=(12, 1))
-    assert sparse.thin(each, 1, rng) == int(curve.argmax())
-    assert np.corrcoef(sparse.filled(each, 3.0), each.mean(0))[0, 1] > 0.99
-    seen = np.full_like(each, np.nan)
-    for i in range(12):
-        seen[i, i % 3 :: 3] = each[i, i % 3 :: 3]
-    # levels of the facts are taken out, so that a third is nearly as good
-    assert np.corrcoef(sparse.filled(seen, 3.0), curve)[0, 1] > 0.98
+    seen = {"lga_score": np.ones((5, 4)), "lga_cosine": np.ones((5, 4)),
+            "lga_new_norm": np.array([[1.0, 1.0, 1.1, 90.0]] * 5), "need": np.full((5, 4), 2.0),
+            "transfer_rephrase": rng.random((5, 4)), "transfer_locality": np.ones((5, 4)),
+            "transfer_portability": np.full((5, 4), np.nan)}  # fmt: skip
+    seen["lga_score"][:, 3] = 9.0
+    seen["need"][:, 0] = 0.5
+    seen["transfer_rephrase"][:, 1] = 3.0
+    seen["transfer_locality"][:, 2] = 0.1
+    candidates = tools["judge"].CANDIDATES
+    names = ("need of the value", "transfer to rephrasings", "least harm", "sum, no fences",
+             "sum, fenced by norms")  # fmt: skip
+    at = {name: int(np.nanargmax(candidates[name](seen))) for name in names}
+    assert np.isfinite(candidates["effects together"](seen)).all()
+    assert at["need of the value"] == 0
+    assert at["transfer to rephrasings"] == 1
+    assert at["least harm"] == 2
+    assert at["sum, no fences"] == 3
+    assert at["sum, fenced by norms"] != 3
 
 
-def test_thin_sweeps_lose_less_the_more_is_edited():
+def test_staged_sees_the_truth_and_loses_less_the_more_it_edits(tools):
+    choosers = tools["judge"].EDITING
+    rng = np.random.default_rng(1)
+    curve = -np.abs(np.arange(20) - 7) / 40
+    n, nothing = 80, np.full((80, 20), np.nan)
+    cell = {
+        "facts": np.array([f"f{i}" for i in range(n)]),
+        "layers": np.arange(20),
+        "truth_rewrite": curve + rng.normal(scale=0.1, size=(n, 20)) + rng.normal(size=(n, 1)),
+        **{f"truth_{m}": nothing for m in ("rephrase", "locality", "portability")},
+        "lga_score": np.tile(np.arange(20.0), (n, 1)),
+    }
+    blind = {"lga": lambda seen: seen["lga_score"].mean(0)}
+    found = tools["judge"].judge(cell, blind | choosers, 40, 30, 5, "mean", 0)
+    few, more = (found[f"staged, {x} of the edits"] for x in ("5%", "20%"))
+    assert more.mean <= few.mean
+    assert more.mean < 0.02 < 0.1 < found["lga"].mean
+    assert more.than_lga_high < 0
+
+
+def test_fewer_edits_lose_more():
     sparse = tool("research/sparse.py")
     rng = np.random.default_rng(1)
     curve = -np.abs(np.arange(20) - 7) / 40
     each = curve + rng.normal(scale=0.3, size=(60, 1)) + rng.normal(scale=0.1, size=(60, 20))
-    lost = [sparse.excess(each, k, sparse.thin, 20, 60, 5, 0)[0] for k in (20, 5, 1)]
-    assert lost[0] > lost[1] >= lost[2] - 0.01
+    lost = [sparse.excess(each, k, sparse.staged, 20, 60, 5, 0)[0] for k in (20, 1)]
+    assert lost[0] > lost[1]
+    assert abs(lost[1]) < 0.01  # all edits: brute force, smoothed
     assert sparse.excess(each, 1, sparse.fewer, 20, 20, 5, 0)[0] == 0

@@ -39,6 +39,8 @@ class Cell:
         half: Of a published data set: "a" or "b".
         editor: The editor.
         facts: How many facts.
+        proxy: How many of them are marked as proxy facts, which says nothing here; a study of the
+            same facts marks them, and its store of edits can be copied if the marks are the same.
         settings: Settings of the editor.
         covariance: "none", or the text that the keys' covariance is taken over.
     """
@@ -52,6 +54,7 @@ class Cell:
     facts: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     covariance: str = "none"
+    proxy: int | None = None
 
     def read_facts(self, published: Path, worlds: Path) -> list[Fact]:
         """Return its facts: known ones of a world, a sample of a published file, the bundled."""
@@ -61,7 +64,10 @@ class Cell:
             found = bundled_facts()
         else:
             found = read_facts(str(published / FILES[self.data])).half(self.half)
-        return [replace(f, split=None) for f in found.sample(self.facts, seed=0)]
+        drawn = found.sample(self.facts, seed=0)
+        if self.proxy is not None:
+            return list(drawn.marked(self.proxy, 0))
+        return [replace(f, split=None) for f in drawn]
 
     def model_path(self, worlds: Path) -> str:
         """Return what golden-layers takes as the model."""
@@ -70,7 +76,8 @@ class Cell:
 
 def _cells() -> list[Cell]:
     cells = [
-        Cell(f"bundled-{data}-a-r-rome", DEVELOPMENT, "bundled", data, "a", "r-rome", 60)
+        # the facts of examples/larger-study.yaml
+        Cell(f"bundled-{data}-a-r-rome", DEVELOPMENT, "bundled", data, "a", "r-rome", 28, proxy=8)
         for data in ("zsre", "counterfact", "wiki-counterfact", "wiki-recent")
     ]
     cells.append(

@@ -1,14 +1,13 @@
-"""How many edits does a choice need? Thin sweeps, against brute force on the same proxy facts.
+"""How many edits does a choice need? Staged, against brute force on the same proxy facts.
 
     python tools/research/sparse.py [FILE...] [--proxy 12]
 
-Reads what comparisons kept (facts.csv; those of docs/results/data-sets if no file is named): what
-each test fact contributes to the score at each layer. Of these
-facts `--proxy` are drawn; brute force chooses on all their edits, a thin sweep on some: every fact
-at every k-th layer, each fact beginning at another one. What is missing is filled in: a number per
-fact and a curve over the layers, smoothed along the depth. Both are judged on the facts that are
-left. Beside it, as many edits spent on fewer facts at every layer. Excess in points, with its 95 %
-interval over facts and draws. Half a only.
+Reads what comparisons kept (facts.csv; those of docs/results if no file is named: half a of four
+data sets, and the bundled facts with six editors): what each test fact contributes to the score at
+each layer. Of these facts `--proxy` are drawn; brute force chooses on all their edits, `staged` on
+a share of them (goldenlayers.locators.close_in), and beside it as many edits are spent on fewer
+facts at every layer. Both are judged on the facts that are left. Excess in points, with its 95 %
+interval over facts and draws.
 """
 
 from __future__ import annotations
@@ -23,14 +22,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from goldenlayers.locators.close_in import close_in
 from goldenlayers.sweep.objective import ties
 
 Floats = NDArray[np.float64]
 DOCS = Path(__file__).parents[2] / "docs" / "results"
-# of the smoothing: how far layers resemble each other, as a share of the depth; how much layers
-# differ, and how much a fact's score varies around its own level, shares of one
-REACH, SPREAD, NOISE = 0.1, 0.06, 0.25
-STEPS = (30, 15, 10, 5, 3, 2)
+STEPS = (20, 10, 5)
 
 
 def main() -> None:
@@ -44,7 +41,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     paths = args.cells or sorted(
-        p for p in DOCS.glob("data-sets/*/facts.csv") if len(read(p)) > 2 * args.proxy
+        p
+        for pattern in ("data-sets/*/facts.csv", "editors/*-facts.csv")
+        for p in DOCS.glob(pattern)
+        if len(read(p)) > 2 * args.proxy
     )
     cells = {name_of(p): read(p) for p in paths}
     table = Table(title=f"excess over brute force on the same {args.proxy} facts, points (95 %)")
@@ -52,7 +52,7 @@ def main() -> None:
     for name in (*cells, "mean"):
         table.add_column(name, justify="right")
     for k in STEPS:
-        for what, chooser in (("thin", thin), ("fewer facts", fewer)):
+        for what, chooser in (("staged", staged), ("fewer facts", fewer)):
             found = [
                 excess(each, k, chooser, args.proxy, args.draws, args.resamples, args.seed)
                 for each in cells.values()
@@ -78,42 +78,20 @@ def read(path: Path) -> Floats:
 Chooser = Callable[[Floats, int, np.random.Generator], int]
 
 
-def thin(each: Floats, k: int, rng: np.random.Generator) -> int:
-    """Choose by edits of every fact at every k-th layer; (n, L) -> position."""
+def staged(each: Floats, k: int, rng: np.random.Generator) -> int:
+    """Choose by a k-th of the edits, in rounds; (n, L) -> position."""
     n, depth = each.shape
-    seen = np.full_like(each, np.nan)
-    for i, first in enumerate(rng.permutation(max(n, k))[:n] % k):
-        seen[i, first::k] = each[i, first::k]
-    return ties(filled(seen, REACH * depth))[0]
+    return close_in(
+        n, depth, n * depth // k,
+        lambda facts, layers: {"contribution": each[np.ix_(facts, layers)]},
+        seed=int(rng.integers(2**31)),
+    ).best  # fmt: skip
 
 
 def fewer(each: Floats, k: int, rng: np.random.Generator) -> int:
     """Choose by edits of a k-th of the facts at every layer."""
     n = max(1, round(len(each) / k))
     return ties(each[rng.permutation(len(each))[:n]].mean(0))[0]
-
-
-def filled(seen: Floats, reach: float) -> Floats:
-    """Return the curve over layers of facts that were edited at some, (n, L) -> (L,).
-
-    A fact's score is a level of its own plus the layer's; the curve is a Gaussian process along
-    the depth, with exponential covariance.
-    """
-    there = np.isfinite(seen)
-    values = np.where(there, seen, 0.0)
-    count = there.sum(0)
-    level, curve = np.zeros(len(seen)), np.zeros(seen.shape[1])
-    for _ in range(20):  # two-way fit by turns
-        curve = np.where(there, values - level[:, None], 0.0).sum(0) / np.maximum(count, 1)
-        level = np.where(there, values - curve, 0.0).sum(1) / np.maximum(there.sum(1), 1)
-        level -= level.mean()
-    known = np.flatnonzero(count)
-    weights = count[known].astype(float)
-    mean = float(np.average(curve[known], weights=weights))
-    apart = np.abs(np.subtract.outer(np.arange(seen.shape[1]), known))
-    prior = SPREAD**2 * np.exp(-apart / reach)  # (L, known)
-    noisy = prior[known] + np.diag(NOISE**2 / weights)
-    return np.asarray(mean + prior @ np.linalg.solve(noisy, curve[known] - mean))
 
 
 def excess(
