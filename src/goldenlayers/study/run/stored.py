@@ -122,8 +122,8 @@ class Compared:
     def own_best(self, score: str) -> tuple[float, float | None]:
         """Return the same with each test fact edited at its own best layer."""
         each = self.scores.of_each_fact(score)  # (N, L)
-        best = np.nanmax(each, axis=1)
-        best = best[np.isfinite(best)]
+        scored = np.isfinite(each).any(axis=1)  # a fact may have no probe for the score
+        best = np.nanmax(each[scored], axis=1)
         error = float(best.std(ddof=1)) / len(best) ** 0.5 if len(best) > 1 else None
         return float(best.mean()), error
 
