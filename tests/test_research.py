@@ -164,13 +164,13 @@ def test_the_effects_choose_what_they_say(tools):
     seen["transfer_rephrase"][:, 1] = 3.0
     seen["transfer_locality"][:, 2] = 0.1
     candidates = tools["judge"].CANDIDATES
-    names = ("need of the value", "transfer to rephrasings", "least harm", "sum, no fences",
+    names = ("predicted, need", "predicted, rephrase", "predicted, harmless", "sum, no fences",
              "sum, fenced by norms")  # fmt: skip
     at = {name: int(np.nanargmax(candidates[name](seen))) for name in names}
-    assert np.isfinite(candidates["effects together"](seen)).all()
-    assert at["need of the value"] == 0
-    assert at["transfer to rephrasings"] == 1
-    assert at["least harm"] == 2
+    assert np.isfinite(candidates["predicted, together"](seen)).all()
+    assert at["predicted, need"] == 0
+    assert at["predicted, rephrase"] == 1
+    assert at["predicted, harmless"] == 2
     assert at["sum, no fences"] == 3
     assert at["sum, fenced by norms"] != 3
 

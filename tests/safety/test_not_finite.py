@@ -20,7 +20,7 @@ from tests.sweep.test_engine import FACTS, VALUE
 
 METHODS = (
     "lga", "robust-lga:rank", "gradient-norm", "attribution-patching", "cma", "brute-force",
-    "verified", "staged",
+    "verified", "staged", "predicted",
 )  # fmt: skip
 SITE = "model.layers.2.mlp.down_proj.weight"
 

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from goldenlayers.locators.close_in import close_in
 from goldenlayers.locators.curve import Resemblance
 from goldenlayers.locators.fences import Fences
+from goldenlayers.locators.predicted import WAYS as PREDICTED
+from goldenlayers.locators.predicted import of_facts
 from goldenlayers.locators.robust_lga import WAYS, of_each, over_facts
 from goldenlayers.locators.staged import Staged
 
@@ -57,26 +59,10 @@ def total(seen: Seen, *, fenced_by_norms: bool = False) -> Floats:
     return np.where(np.isfinite(fenced(sizes)), scores, np.nan)
 
 
-def need(seen: Seen) -> Floats:
-    """How short a value suffices, to first order: what R-ROME really moves."""
-    return -_mean(np.log(seen["need"]))
-
-
-def transfer(seen: Seen, *scores: str) -> Floats:
-    """How far an edit moves the rows of a score with the edited one, to first order."""
-    rows = [seen[f"transfer_{name}"] for name in scores if f"transfer_{name}" in seen]
-    return sum((_mean(np.log1p(np.maximum(x, 0.0))) for x in rows), np.zeros(_depth(seen)))
-
-
-def harmless(seen: Seen) -> Floats:
-    """How little an edit moves what must stay."""
-    return -transfer(seen, "locality")
-
-
-def effects(seen: Seen) -> Floats:
-    """The three together, each in its own standard deviations over the layers."""
-    parts = (need(seen), transfer(seen, "rephrase", "portability"), harmless(seen))
-    return sum((_standard(x) for x in parts), np.zeros(_depth(seen)))
+def effects(seen: Seen, way: str) -> Floats:
+    """What one edit would do, to first order; as `--method predicted`."""
+    moved = {n.removeprefix("transfer_"): x for n, x in seen.items() if n.startswith("transfer_")}
+    return of_facts(way, seen["need"], moved)
 
 
 def cma(seen: Seen) -> Floats:
@@ -103,23 +89,6 @@ def staged(seen: Seen, share: float, like: Resemblance | None = None) -> Floats:
     ).mean  # fmt: skip
 
 
-def _depth(seen: Seen) -> int:
-    return seen["lga_score"].shape[1]
-
-
-def _mean(values: Floats) -> Floats:
-    """Mean over the facts that have the number, by layer; NaN where none has."""
-    there = np.isfinite(values)
-    count = there.sum(0)
-    total = np.where(there, values, 0.0).sum(0)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-
-
-def _standard(values: Floats) -> Floats:
-    size = np.nanstd(values)
-    return (values - np.nanmean(values)) / size if size > 0 else np.zeros_like(values)
-
-
 def _reached(seen: Seen, scores: Floats) -> Floats:
     """A layer that no gradient reaches has no score."""
     return np.where(np.nansum(np.abs(seen["lga_new_norm"]), 0) > 0, scores, np.nan)
@@ -139,11 +108,7 @@ CANDIDATES: dict[str, Chooser] = {
 CANDIDATES |= {
     "sum, no fences": total,
     "sum, fenced by norms": partial(total, fenced_by_norms=True),
-    "need of the value": need,
-    "transfer to rephrasings": lambda seen: transfer(seen, "rephrase"),
-    "transfer to all": lambda seen: transfer(seen, "rephrase", "portability"),
-    "least harm": harmless,
-    "effects together": effects,
+    **{f"predicted, {way}": partial(effects, way=way) for way in PREDICTED},
 }
 EDITING: dict[str, Chooser] = {
     f"staged, {share:.0%} of the edits": partial(staged, share=share) for share in (0.05, 0.1, 0.2)

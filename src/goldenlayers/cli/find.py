@@ -55,7 +55,8 @@ def command(
             help="lga: layer gradient analysis. verified: the best by LGA race with real edits. "
             "staged: few real edits, closing in on the best layers. brute-force: edit at every "
             "layer and look. cma: causal mediation analysis. Also "
-            "robust-lga:WAY, attribution-patching, gradient-norm, middle, random, fixed:N.",
+            "robust-lga:WAY, predicted:WAY, attribution-patching, gradient-norm, middle, random, "
+            "fixed:N.",
             rich_help_panel=HOW,
         ),
     ] = "lga",

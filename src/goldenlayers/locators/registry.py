@@ -13,6 +13,7 @@ from goldenlayers.locators.fixed import Fixed
 from goldenlayers.locators.gradient_norm import GradientNorm
 from goldenlayers.locators.lga import LGA
 from goldenlayers.locators.middle import Middle
+from goldenlayers.locators.predicted import Predicted
 from goldenlayers.locators.random_layer import RandomLayer
 from goldenlayers.locators.robust_lga import RobustLGA
 from goldenlayers.locators.staged import Staged
@@ -27,6 +28,7 @@ LOCATORS: dict[str, type[Locator]] = {
     "cma": CMA,
     "attribution-patching": AttributionPatching,
     "gradient-norm": GradientNorm,
+    "predicted": Predicted,
     "middle": Middle,
     "random": RandomLayer,
     "fixed": Fixed,
@@ -51,7 +53,7 @@ def make_locator(method: str, **settings: Any) -> Locator:
         if not after.isdecimal():
             raise SettingsError(f"method {method!r}: expected fixed:N, as in fixed:5")
         settings["layer"] = int(after)
-    elif name == "robust-lga" and colon:
+    elif name in ("robust-lga", "predicted") and colon:
         settings["way"] = after
     elif colon or name not in LOCATORS:
         names = ", ".join("fixed:N" if n == "fixed" else n for n in LOCATORS)
