@@ -206,12 +206,14 @@ def test_find_by_tracing_draws_the_heat_map_that_is_asked_for(cli, llama, write_
 
 def test_the_other_choosers(cli, llama, write_facts, tmp_path):
     path = write_facts(known("llama"), "known.jsonl")
-    for method in ("attribution-patching", "gradient-norm", "middle", "random", "fixed:2"):
+    methods = ("attribution-patching", "gradient-norm", "predicted:need", "middle", "random",
+               "fixed:2")  # fmt: skip
+    for method in methods:
         out = tmp_path / method.replace(":", "")
         result = cli("find", "--model", llama, "--facts", path, "--method", method, "--out", out)
         assert result.status == 0, result.err
         data = json.loads((out / "ranking.json").read_text())
-        assert data["method"] == method
+        assert data["method"] == method.removesuffix(":need")
         assert f"golden layer: {data['golden']}" in result.out
         assert (out / "scores.png").exists()
 

@@ -102,6 +102,7 @@ class Mark:
         ("gradient-norm", {"batch_tokens": 60}),
         ("brute-force", SWEEP),
         ("verified", SWEEP | {"race": 2}),
+        ("staged", SWEEP | {"share": 0.3}),
     ],
 )
 def test_every_method_finds_the_same_numbers(engine, method, settings):
