@@ -53,6 +53,12 @@ def test_plan_then_study_then_report(cli, settings, tmp_path):
     assert result.status == 0
     assert "comparisons:" not in result.err  # nothing is done twice
 
+    some = ("report", out, "--only", "deviation-by-layer", "--out", tmp_path / "one")
+    result = cli(*some, "--where", "score=rewrite")
+    assert result.status == 0, result.err
+    assert {p.suffix for p in (tmp_path / "one").iterdir()} == {".png", ".svg", ".csv"}
+    assert all("rewrite" in p.name for p in (tmp_path / "one").iterdir())
+    assert "did you mean score?" in cli(*some, "--where", "scores=rewrite").message
     result = cli("report", out, "--only", "scores,deviation-by-layer", "--out", tmp_path / "some")
     assert result.status == 0
     files = list((tmp_path / "some").iterdir())

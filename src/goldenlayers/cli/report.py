@@ -33,6 +33,15 @@ def command(
             rich_help_panel=options.RESULT,
         ),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SWITCH=VALUE",
+            help="Only these views of the figures, such as score=mean or 'data set=zsre'. Given "
+            "more than once for one switch, a figure takes the first that it has.",
+            rich_help_panel=options.RESULT,
+        ),
+    ] = None,
     figures: Annotated[
         bool,
         typer.Option(
@@ -61,6 +70,8 @@ def command(
       golden-layers report my-study --format md --out docs/my-study
 
       golden-layers report my-study --only deviation-by-layer,scores
+
+      golden-layers report my-study --format md --where score=mean --where "data set=all"
     """
     out = out if out is not None else run / "report"
     options.check_out(out)
@@ -68,9 +79,12 @@ def command(
         raise SettingsError(f"--format {format!r}: expected {' or '.join(FORMATS)}")
     with console.working("starting"):
         from goldenlayers.report.document.report_files import write_report
+        from goldenlayers.report.document.where import asked_for
+        from goldenlayers.report.document.where import where as views_where
         from goldenlayers.report.figures.document import read_document
     with console.working(f"reading {run}"):
         document = read_document(run)
+        document = views_where(document, asked_for(where or []))
     names = None if only is None else [n.strip() for n in only.split(",") if n.strip()]
     with console.StageProgress() as progress:
         written = write_report(
