@@ -151,6 +151,15 @@ def test_cost_is_what_the_comparison_told(made, document):  # noqa: F811
         assert row["regret"] == pytest.approx(method["regret"]["mean"])
         assert row["seconds"] == pytest.approx(np.mean([c["seconds"] for c in method["choices"]]))
     assert rows(found, data_set="two")
+    # a point is the mean over the data sets
+    (lga,) = [one for one in found.plot.series if one.name == "LGA"]
+    both = [r["regret"] for r in rows(found, proxy_facts=2, chosen_by="LGA")]
+    assert len(both) == 2
+    assert lga.labels == ("2", "4")
+    assert lga.y[0] == pytest.approx(np.mean(both))
+    assert lga.error[0] == pytest.approx(np.std(both, ddof=1) / 2**0.5)
+    shares = [r["share of brute force"] for r in rows(found, proxy_facts=2, chosen_by="LGA")]
+    assert lga.x[0] == pytest.approx(np.prod(shares) ** 0.5)
     assert not rows(view(document, "regret-against-cost", model="llama", data_set="one"),
                     data_set="two")  # fmt: skip
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+
 from goldenlayers.report.document.parts import Item, Table, View
 from goldenlayers.report.document.plots import Axis, Role, Scatter, Series
 from goldenlayers.report.figures.common import DATA, EDITOR, MODEL, command_of, title_of
@@ -28,9 +33,10 @@ def cost(study: StoredStudy) -> Item:
         "What is a choice worth, and what does it cost?",
         "Points that the chosen layer loses against the best one (cross-fitted, so that it may be "
         "under zero) against the time of the choice, as a share of brute force on the same proxy "
-        "facts. Towards the lower left is better. One point for each data set and size of the "
-        "proxy. The oracle floor in the table is the regret of brute force itself on as few facts: "
-        "nothing can be expected to do better.",
+        "facts. Towards the lower left is better. One point for each size of the proxy; of all "
+        "data sets their mean (lines: one standard error over data sets). The oracle floor in the "
+        "table is the regret of brute force itself on as few facts: nothing can be expected to do "
+        "better.",
         tuple(views),
     )
 
@@ -39,7 +45,7 @@ def _view(study: StoredStudy, model: str, editor: str, data: str, cells: list[Co
     methods = list(dict.fromkeys(m for c in cells for m in c.chosen))
     series, rows = [], []
     for n, method in enumerate(methods):
-        x, y, labels = [], [], []
+        points: dict[int, list[tuple[float, float]]] = {}  # by size of the proxy: share, regret
         for cell in cells:
             if (chosen := cell.chosen.get(method)) is None:
                 continue
@@ -52,14 +58,22 @@ def _view(study: StoredStudy, model: str, editor: str, data: str, cells: list[Co
                  share, seconds)
             )  # fmt: skip
             if share is not None:
-                x.append(max(share, FREE))
-                y.append(regret.mean)
-                labels.append(f"{cell.data}, {cell.proxy}")
-        if x:
-            role = ROLES[n % len(ROLES)]
+                points.setdefault(cell.proxy, []).append((max(share, FREE), regret.mean))
+        if points:
+            sizes = sorted(points)
             series.append(
-                Series(title_of(method), tuple(x), tuple(y), labels=tuple(labels), role=role)
+                Series(
+                    title_of(method),
+                    # shares differ by factors: their geometric mean
+                    tuple(math.exp(_mean([math.log(s) for s, _ in points[k]])) for k in sizes),
+                    tuple(_mean([r for _, r in points[k]]) for k in sizes),
+                    error=tuple(_error([r for _, r in points[k]]) for k in sizes),
+                    labels=tuple(map(str, sizes)),
+                    role=ROLES[n % len(ROLES)],
+                )
             )
+    sets = Counter(cell.proxy for cell in cells)
+    over = ", ".join(f"{k} facts: {sets[k]}" for k in sorted(sets))
     return View(
         {MODEL: model, EDITOR: editor, DATA: data},
         Table(
@@ -74,5 +88,14 @@ def _view(study: StoredStudy, model: str, editor: str, data: str, cells: list[Co
             Axis("time, as a share of brute force on the same facts", "percent", log=True),
             Axis(f"regret in {cells[0].objective}, points", "points"),
         ),
-        f"Ways that compute nothing stand at the left end. {command_of(study)}",
+        "A point's number is the size of the proxy. Ways that compute nothing stand at the left "
+        f"end. Data sets by size of the proxy: {over}. {command_of(study)}",
     )  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values)
+
+
+def _error(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
