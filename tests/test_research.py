@@ -125,14 +125,22 @@ def test_a_cell_is_collected_and_goes_on(tools, tmp_path, monkeypatch):
     cell = tools["collect"].Cell("c", "development", "llama-1", "world", None, "r-rome", 4)
     run = [cell, tmp_path, tmp_path / "worlds", tmp_path / "out", tmp_path / "kept"]
     tools["collect"].collect(*run)
+    # staged makes its edits anew, for their time; all others are there
+    monkeypatch.setattr(tools["collect"], "staged_arrays", lambda *_: {})
     monkeypatch.setattr(
         "goldenlayers.sweep.engine.Sweep.run", lambda *_, **__: pytest.fail("all is there")
     )
-    tools["collect"].collect(*run)
+    tools["collect"].collect(*run[:-1], tmp_path / "again")
+    with np.load(tmp_path / "again" / "c.npz") as arrays:
+        again = arrays["truth_rewrite"]
     with np.load(tmp_path / "kept" / "c.npz", allow_pickle=False) as arrays:
         seen = {name: arrays[name] for name in arrays.files}
+    np.testing.assert_array_equal(seen["truth_rewrite"], again)
     assert len(seen["facts"]) == 4
     assert list(seen["layers"]) == [0, 1, 2, 3]
+    assert seen["staged_seconds"] > 0
+    assert 0 < seen["staged_sweep_seconds"] < seen["sweep_seconds"]
+    assert seen["staged_layer"] in seen["layers"]
     for name in ("truth_rewrite", "truth_rephrase", "need", "transfer_rephrase", "lga_score"):
         assert seen[name].shape == (4, 4)
         assert np.isfinite(seen[name][:, :-1]).all(), name
@@ -141,6 +149,27 @@ def test_a_cell_is_collected_and_goes_on(tools, tmp_path, monkeypatch):
     ranking = gl.find(tiny.model("llama").float(), tiny.tokenizer("llama"), tiny.FACTS[:4])
     rows = [list(seen["facts"]).index(a.id) for a in ranking.answers]
     np.testing.assert_allclose(seen["lga_score"][rows], ranking.fact_scores["score"], rtol=1e-3)
+
+
+def test_the_verdict_is_what_the_rule_says(tools):
+    rule = {"chooser": "best", "mean_at_most": 0.01, "upper_at_most": 0.03, "time_at_most": 0.1}
+    choosers = {"lga": always(0), "best": always(2), "worst": always(4)}
+    found = {c: tools["judge"].judge(made_up(seed=n), choosers, 20, 20, 20, "mean", 0)
+             for n, c in enumerate("ab")}  # fmt: skip
+    quick = {"a": 0.08, "b": 0.09}
+    lines = tools["judge"].verdict(found, quick, rule)
+    assert lines[-1] == "confirmed"
+    assert sum(line.startswith("met: ") for line in lines) == 4
+    assert any(line.startswith("a: within") for line in lines)
+    lines = tools["judge"].verdict(found, {"a": 0.08, "b": 0.2}, rule)
+    assert lines[-1] == "not confirmed"
+    (missed,) = [line for line in lines if line.startswith("NOT MET")]
+    assert "time 14.0%" in missed
+    lines = tools["judge"].verdict(found, quick, rule | {"chooser": "worst"})
+    assert sum(line.startswith("NOT MET") for line in lines) == 3
+    assert any(line.startswith("a: beyond") for line in lines)
+    (against,) = [line for line in lines if "less LGA's" in line]
+    assert "less LGA's +20." in against or "less LGA's +19." in against
 
 
 def test_confirmation_cells_stay_closed(tools, monkeypatch, capsys):

@@ -41,6 +41,7 @@ class Cell:
         facts: How many facts.
         proxy: How many of them are marked as proxy facts, which says nothing here; a study of the
             same facts marks them, and its store of edits can be copied if the marks are the same.
+        layers: Which layers are edited and chosen among; None for all.
         settings: Settings of the editor.
         covariance: "none", or the text that the keys' covariance is taken over.
     """
@@ -55,6 +56,7 @@ class Cell:
     settings: Mapping[str, Any] = field(default_factory=dict)
     covariance: str = "none"
     proxy: int | None = None
+    layers: str | None = None
 
     def read_facts(self, published: Path, worlds: Path) -> list[Fact]:
         """Return its facts: known ones of a world, a sample of a published file, the bundled."""
@@ -88,6 +90,27 @@ def _cells() -> list[Cell]:
         cells.append(
             Cell(f"{model}-emmet", DEVELOPMENT, model, "world", None, "emmet", 100, {}, "model")
         )
+    return cells + _confirmation()
+
+
+def _confirmation() -> list[Cell]:
+    role = CONFIRMATION
+    sets = ("zsre", "counterfact", "wiki-counterfact", "wiki-recent")
+    cells = [Cell(f"bundled-{d}-b-r-rome", role, "bundled", d, "b", "r-rome", 40) for d in sets]
+    # prompts of a hundred tokens and answers of twenty: hours at every layer
+    cells.append(
+        Cell("bundled-wikibio-b-r-rome", role, "bundled", "wikibio", "b", "r-rome", 12,
+             layers="0,3,6,9,12,15,18,21,24,27")
+    )  # fmt: skip
+    cells += [
+        Cell(f"bundled-{d}-b-emmet", role, "bundled", d, "b", "emmet", 24, {}, "model")
+        for d in ("zsre", "counterfact")
+    ]
+    for model in ("gpt2-2", "qwen3-2"):
+        cells += [
+            Cell(f"{model}-r-rome", role, model, "world", None, "r-rome", 100),
+            Cell(f"{model}-emmet", role, model, "world", None, "emmet", 100, {}, "model"),
+        ]
     return cells
 
 

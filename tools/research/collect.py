@@ -5,14 +5,17 @@
 
 For each fact of a cell: its scores after an edit at every layer (brute force, kept in
 NAME/sweep.sqlite; started again it goes on), and per layer the numbers that choosers are made of:
-those of LGA, of causal tracing, and the first-order effects of the edit. All of it in NAME.npz,
-arrays of numbers and texts without pickle. A confirmation cell is refused without --open.
+those of LGA, of causal tracing, and the first-order effects of the edit. And how long `staged`
+takes on the first half of the facts, its edits made anew, beside brute force's on the same. All of
+it in NAME.npz, arrays of numbers and texts without pickle. A confirmation cell is refused without
+--open.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from goldenlayers.facts import Fact
 from goldenlayers.files import write_whole
 from goldenlayers.locators.effects import FactEffects, fact_effects
 from goldenlayers.models.guard import untouched
-from goldenlayers.models.sites import find_sites
+from goldenlayers.models.sites import choose_layers, find_sites
 from goldenlayers.sweep.engine import BATCH_TOKENS
 from goldenlayers.sweep.objective import LayerScores
 from goldenlayers.sweep.run import fill, prepared, store_for
@@ -65,7 +68,7 @@ def collect(cell: Cell, published: Path, worlds: Path, out: Path, keep: Path | N
     def say(line: str) -> None:
         console.print(f"  {line}", highlight=False)
 
-    sites = find_sites(model)
+    sites = choose_layers(find_sites(model), cell.layers)
     layers = [s.layer for s in sites]
     with untouched(model):
         sweep, kind = prepared(
@@ -75,16 +78,17 @@ def collect(cell: Cell, published: Path, worlds: Path, out: Path, keep: Path | N
         with store_for(out / cell.name / "sweep.sqlite", kind, facts, resume=True) as store:
             fill(sweep, facts, layers, store, say=say)
             truth = LayerScores.of(store.outcomes, [f.id for f in facts], layers)
-            spent = sum(o.seconds for o in store.outcomes.values())
+            seconds = {f.id: sum(store.outcomes[f.id, n].seconds for n in layers) for f in facts}
         effects = fact_effects(model, tokenizer, sites, facts)
     arrays: dict[str, Any] = {
         "facts": np.array([f.id for f in facts]),
         "layers": np.array(layers),
-        "sweep_seconds": np.array(spent),
+        "sweep_seconds": np.array(sum(seconds.values())),
+        **staged_arrays(cell, model, tokenizer, facts[: len(facts) // 2], seconds),
         **{f"truth_{name}": values for name, values in truth.values.items()},
         **effect_arrays(effects, len(layers)),
-        **ranking_arrays(model, tokenizer, facts, "lga"),
-        **ranking_arrays(model, tokenizer, facts, "cma", traced="own"),
+        **ranking_arrays(model, tokenizer, facts, "lga", layers=cell.layers),
+        **ranking_arrays(model, tokenizer, facts, "cma", layers=cell.layers, traced="own"),
     }
     small = {
         name: x.astype(np.float32) if x.dtype == np.float64 and x.ndim else x
@@ -95,6 +99,24 @@ def collect(cell: Cell, published: Path, worlds: Path, out: Path, keep: Path | N
         place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(place, lambda to: _write(to, small))
     say(f"written: {path}")
+
+
+def staged_arrays(
+    cell: Cell, model: Any, tokenizer: Any, facts: list[Fact], seconds: dict[str, float]
+) -> dict[str, Any]:
+    """Return what `staged` takes on some facts, and brute force on the same."""
+    start = time.perf_counter()
+    ranking = gl.find(
+        model, tokenizer, facts, method="staged", layers=cell.layers, split="all",
+        editor=cell.editor, editor_settings=cell.settings, covariance=cell.covariance, lga=None,
+        most_edits=None,
+    )  # fmt: skip
+    return {
+        "staged_seconds": np.array(time.perf_counter() - start),
+        "staged_edits": np.array(ranking.details["edits"]),
+        "staged_layer": np.array(ranking.golden),
+        "staged_sweep_seconds": np.array(sum(seconds[f.id] for f in facts)),
+    }
 
 
 def effect_arrays(effects: list[FactEffects], n_layers: int) -> dict[str, Any]:
