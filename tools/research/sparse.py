@@ -27,7 +27,7 @@ from goldenlayers.sweep.objective import ties
 
 Floats = NDArray[np.float64]
 DOCS = Path(__file__).parents[2] / "docs" / "results"
-STEPS = (20, 10, 5)
+STEPS = (20, 12, 5)
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """A few real edits, closing in on the best layers in rounds.
 
-The first round edits some facts at layers spread over the whole depth, each fact beginning at
-another one. From then on, a curve along the depth is laid through what is known
-(`goldenlayers.locators.curve`), and the next facts are edited at the layers that are likeliest to
-be the best: fewer layers in each round, on the same facts, so that they are compared fairly.
+The first round edits some facts at layers spread over the whole depth, half of the facts at those
+between the others' (facts that share their layers are edited side by side, which is cheap). From
+then on, a curve along the depth is laid through what is known (`goldenlayers.locators.curve`), and
+the next facts are edited at the layers that are likeliest to be the best: fewer layers in each
+round, on the same facts, so that they are compared fairly.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from goldenlayers.errors import LocatorError
 from goldenlayers.locators.curve import Curve, Resemblance, curve
@@ -21,8 +21,9 @@ from goldenlayers.locators.fences import Floats
 from goldenlayers.sweep.objective import combine
 
 # by round: share of the edits, and share of the layers that are edited; all of them in the first
-ROUNDS: tuple[tuple[float, float], ...] = ((0.3, 1.0), (0.3, 0.33), (0.4, 0.13))
-LAYERS_OF_FACT = 3  # in the first round
+ROUNDS: tuple[tuple[float, float], ...] = ((0.3, 1.0), (0.3, 0.4), (0.4, 0.2))
+LAYERS_OF_FACT = 6  # in the first round
+OFFSETS = 2  # different sets of layers in the first round
 DRAWS = 400  # of the curve, for how likely a layer is the best
 
 # Edits facts at layers, all by position; returns (facts, layers) by name of the score, NaN where a
@@ -83,7 +84,7 @@ def close_in(
         edit: Makes them.
         objective: What the scores are combined to.
         like: How much layers and facts are taken to resemble each other.
-        seed: Of the offsets and the draws.
+        seed: Of the draws.
 
     Raises:
         LocatorError: If no edit of the first round has a score for the objective.
@@ -100,7 +101,7 @@ def close_in(
         last = n == len(ROUNDS) - 1
         budget = max(1, edits - len(edited) if last else round(share * edits))
         if found is None:
-            groups = spread(n_facts, depth, budget, rng)
+            groups = spread(n_facts, depth, budget)
             turn += sum(len(facts) for facts, _ in groups)
         else:
             # where facts are few, more layers of each
@@ -127,21 +128,20 @@ def close_in(
     return found
 
 
-def spread(
-    n_facts: int, depth: int, budget: int, rng: np.random.Generator
-) -> list[tuple[list[int], list[int]]]:
-    """Part a first round: a few layers of each fact, evenly along the depth, from another offset.
+def spread(n_facts: int, depth: int, budget: int) -> list[tuple[list[int], list[int]]]:
+    """Part a first round: a few layers of each fact, evenly along the depth, in sets.
 
     Returns:
         Facts and the layers that they are edited at, by position; each fact once, from the first.
     """
-    taken = max(1, min(n_facts, budget // LAYERS_OF_FACT))
+    taken = max(1, min(n_facts, round(budget / LAYERS_OF_FACT)))
     per_fact = min(depth, max(1, budget // taken))
-    step = depth / per_fact
-    offsets: NDArray[np.float64] = rng.permutation(taken) * step / taken
+    sets = min(OFFSETS, taken)
+    # evenly from the first layer to the last; each set takes every other place, or all of them
+    places = np.linspace(0, depth - 1, sets * per_fact).round().astype(int)
     groups: dict[tuple[int, ...], list[int]] = {}
-    for fact, offset in enumerate(offsets):
-        layers = tuple(int(offset + step * i) for i in range(per_fact))
+    for fact in range(taken):
+        layers = tuple(dict.fromkeys(int(j) for j in places[fact % sets :: sets]))
         groups.setdefault(layers, []).append(fact)
     return [(facts, list(layers)) for layers, facts in groups.items()]
 

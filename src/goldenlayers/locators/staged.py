@@ -1,10 +1,10 @@
 """Staged: a few real edits in three rounds that close in on the best layers.
 
-A tenth of the edits of a full sweep: some facts at layers spread over the whole depth, the next at
-the likeliest third of the layers, the last at the best few (`goldenlayers.locators.close_in`). What
-the layers that were edited say of those beside them is told by a curve along the depth
-(`goldenlayers.locators.curve`), and how far the choice may be from the best layer is read off it.
-LGA's choice on the same facts is judged beside it.
+A twelfth of the edits of a full sweep: some facts at layers spread over the whole depth, the next
+at the likeliest two fifths of the layers, the last at the best few (`locators.close_in`). What the
+layers that were edited say of those beside them is told by a curve along the depth
+(`locators.curve`), and how far the choice may be from the best layer is read off it. LGA's choice
+on the same facts is judged beside it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from goldenlayers.sweep.outcome import Outcomes
 from goldenlayers.sweep.run import duration, fill
 from goldenlayers.sweep.windows import in_words, width_of
 
-LEAST = 2  # edits for each layer, as fewer say nothing
+LEAST = 1.5  # edits for each layer on average, as fewer say nothing
 WORTH_TELLING = 5.0  # seconds
 CONFIDENCE = 0.95  # of bounds, one-sided
 
@@ -41,13 +41,13 @@ class Staged(EditSettings):
     """A few edits in rounds; see `EditSettings` for the other settings.
 
     Attributes:
-        share: Of the edits of a full sweep; in (0, 1].
+        share: Of the edits of a full sweep, which takes a little more of its time; in (0, 1].
         most_edits: Edits at most, however many facts there are; None for no such bound.
         like: How much layers and facts are taken to resemble each other.
         lga: Settings of LGA, whose choice is judged beside; None leaves it out.
     """
 
-    share: float = 0.1
+    share: float = 0.08
     most_edits: int | None = 150
     like: Resemblance = field(default_factory=Resemblance)
     lga: LGA | None = field(default_factory=LGA)
@@ -81,6 +81,7 @@ class Staged(EditSettings):
                 fill(
                     sweep, chosen, wanted, store, stage="edits",
                     progress=partial(_counted, request, made, edits), engine=request.engine,
+                    first_alone=False,
                 )  # fmt: skip
                 first, made = made == 0, made + len(some) * len(layers)
                 left = (time.perf_counter() - start) / made * (edits - made)
@@ -106,7 +107,7 @@ class Staged(EditSettings):
     def edits(self, n_facts: int, n_layers: int) -> int:
         """Return how many edits may be made."""
         whole = n_facts * n_layers
-        wanted = max(math.ceil(self.share * whole), min(whole, LEAST * n_layers))
+        wanted = max(math.ceil(self.share * whole), min(whole, round(LEAST * n_layers)))
         return wanted if self.most_edits is None else min(wanted, self.most_edits)
 
     def _lga(self, request: Request) -> LayerRanking | None:

@@ -149,14 +149,16 @@ class Sweep:
         depth = self.sites[-1].layer + 1
         return _with_shares(made, time.perf_counter() - start, depth)
 
-    def blocks(self, facts: Sequence[Fact], layers: int) -> list[Block]:
+    def blocks(
+        self, facts: Sequence[Fact], layers: int, *, first_alone: bool = True
+    ) -> list[Block]:
         """Part the facts into blocks that fill a run, rows of similar length together.
-
-        The first fact of middling length is a block alone, to measure what it takes.
 
         Args:
             facts: The facts.
             layers: At how many layers each of them is edited.
+            first_alone: Whether the first fact of middling length is a block alone, to measure what
+                it takes.
         """
         if self._plain_reason() is not None:
             return [Block((fact,), 1.0 / len(facts)) for fact in facts]
@@ -168,9 +170,12 @@ class Sweep:
         costs = [tail * rows for tail, rows in tails]
         near = range(min(len(facts), WINDOW))
         first = sorted(near, key=lambda i: tails[i])[len(near) // 2]
-        groups = [[first]]
+        groups = [[first]] if first_alone else []
         for start in range(0, len(facts), WINDOW):
-            window = [i for i in range(start, min(start + WINDOW, len(facts))) if i != first]
+            window = [
+                i for i in range(start, min(start + WINDOW, len(facts)))
+                if not (first_alone and i == first)
+            ]  # fmt: skip
             group: list[int] = []
             for i in sorted(window, key=lambda i: (-tails[i][0], i)):
                 # padded to the longest, which comes first

@@ -41,7 +41,12 @@ class Piece:
 
 
 def pieces_of(
-    sweep: Sweep, facts: Sequence[Fact], layers: Sequence[int], done: Collection[tuple[str, int]]
+    sweep: Sweep,
+    facts: Sequence[Fact],
+    layers: Sequence[int],
+    done: Collection[tuple[str, int]],
+    *,
+    first_alone: bool = True,
 ) -> list[Piece]:
     """Part a sweep into pieces, and return those that are lacking, in their order.
 
@@ -50,9 +55,11 @@ def pieces_of(
         facts: The facts that are wanted.
         layers: The layers that are wanted of each.
         done: Identifier and layer of the edits that are there.
+        first_alone: Whether one fact makes the first piece, to measure what it takes.
     """
     found = []
-    for block in sweep.blocks(facts, len(layers)) if facts and layers else ():
+    wanted = bool(facts and layers)
+    for block in sweep.blocks(facts, len(layers), first_alone=first_alone) if wanted else ():
         # of another call with fewer layers, some facts of the block may have some of them
         lacking: dict[tuple[int, ...], list[Fact]] = defaultdict(list)
         for fact in block.facts:

@@ -134,6 +134,7 @@ def fill(
     progress: Progress = silent,
     stage: str | None = None,
     engine: Engine | None = None,
+    first_alone: bool = True,
 ) -> int:
     """Compute the outcomes that a store lacks; each is kept as soon as its batch is done.
 
@@ -148,6 +149,7 @@ def fill(
         progress: Called with stage, edits done and their total.
         stage: What the stage is called.
         engine: Who edits; None for this process. The store is written here, whoever it is.
+        first_alone: Whether one fact is edited first, to measure what it takes; it costs a run.
 
     Returns:
         How many were computed.
@@ -158,7 +160,7 @@ def fill(
     """
     wanted = list(facts)
     sweep.check(wanted)
-    pieces = pieces_of(sweep, wanted, layers, store.outcomes)
+    pieces = pieces_of(sweep, wanted, layers, store.outcomes, first_alone=first_alone)
     total = len(wanted) * len(layers)
     stage = stage or f"edits, {len(wanted)} facts × {len(layers)} layers"
     left = sum(piece.edits for piece in pieces)
