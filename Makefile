@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench tables comparison editors facts lock audit clean
+.PHONY: demo test check bench tables comparison editors study facts lock audit clean
 
 demo: $(STAMP)
 	$(BIN)/golden-layers find
@@ -54,6 +54,14 @@ comparison: $(STAMP)
 # very long: the editors by layer choice, what docs/editing.md shows; goes on where it was stopped
 editors: $(STAMP)
 	$(BIN)/python tools/editors/run.py --out out/editors
+
+# very long: docs/larger-study, where ../shared/data has the data sets; goes on where it was stopped
+study: $(STAMP)
+	$(BIN)/golden-layers study examples/larger-study.yaml --out out/larger-study
+	$(BIN)/golden-layers report out/larger-study --format md --no-texts --out docs/larger-study \
+	  --where "data set=all" --where "data set=bundled" --where prediction=LGA \
+	  --where facts=8 --where "tokens of a prompt=40"
+	rm docs/larger-study/figures/*.svg
 
 facts: $(STAMP)
 	$(BIN)/python tools/bundled_facts/build.py

@@ -42,6 +42,14 @@ def command(
             rich_help_panel=options.RESULT,
         ),
     ] = None,
+    texts: Annotated[
+        bool,
+        typer.Option(
+            help="Tell what the model said before and after the best and worst edits. Without, for "
+            "data whose texts are not to be handed around.",
+            rich_help_panel=options.RESULT,
+        ),
+    ] = True,
     figures: Annotated[
         bool,
         typer.Option(
@@ -79,12 +87,14 @@ def command(
         raise SettingsError(f"--format {format!r}: expected {' or '.join(FORMATS)}")
     with console.working("starting"):
         from goldenlayers.report.document.report_files import write_report
-        from goldenlayers.report.document.where import asked_for
+        from goldenlayers.report.document.where import asked_for, without_stories
         from goldenlayers.report.document.where import where as views_where
         from goldenlayers.report.figures.document import read_document
     with console.working(f"reading {run}"):
         document = read_document(run)
         document = views_where(document, asked_for(where or []))
+        if not texts:
+            document = without_stories(document)
     names = None if only is None else [n.strip() for n in only.split(",") if n.strip()]
     with console.StageProgress() as progress:
         written = write_report(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from goldenlayers.errors import SettingsError
-from goldenlayers.report.document.parts import Document, Item, Section, Table, View
-from goldenlayers.report.document.where import asked_for, where
+from goldenlayers.report.document.parts import Document, Item, Section, Story, Table, View
+from goldenlayers.report.document.where import asked_for, where, without_stories
 
 
 def item(name, *choices):
@@ -46,6 +48,15 @@ def test_of_several_values_the_first_that_is_there():
     assert found["cost"] == [("y", "all")]
     assert found["trace"] == [("bundled",)]
     assert found["bars"] == [("y", "rewrite"), ("y", "mean")]
+
+
+def test_without_stories_the_rest_is_the_same():
+    stories = (Story("best", (), ()),)
+    first, second = DOCUMENT.sections
+    second = dataclasses.replace(second, stories=stories)
+    sections = (first, second, Section("texts", "texts", stories=stories))
+    told = dataclasses.replace(DOCUMENT, sections=sections)
+    assert without_stories(told) == DOCUMENT
 
 
 @pytest.mark.parametrize(

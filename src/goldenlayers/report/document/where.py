@@ -53,6 +53,12 @@ def where(document: Document, wanted: Sequence[tuple[str, str]]) -> Document:
     return replace(document, sections=sections)
 
 
+def without_stories(document: Document) -> Document:
+    """Leave out what the model said before and after single edits."""
+    sections = (replace(section, stories=()) for section in document.sections)
+    return replace(document, sections=tuple(s for s in sections if s.items))
+
+
 def _kept(item: Item, wanted: Sequence[tuple[str, str]]) -> Item:
     for switch in dict.fromkeys(name for name, _ in wanted):
         for value in (v for name, v in wanted if name == switch):
