@@ -78,7 +78,7 @@ def pieces_of(
             if study.of(one, "stories") or study.of(one, "side_effects"):
                 yield Piece(EDITS, model, one, editor, what=_edits(study, one, editor))
     for one in data:
-        for kind in study.sensitivity.templates if study.sensitivity else ():
+        for kind in study.templates_of(one):
             yield _templates(study, study.sensitivity, model, one, kind)
     if study.timing is not None:
         what = {**asdict(study.timing), "editor": asdict(study.editors[0]), "seed": study.seed}

@@ -19,6 +19,11 @@ from goldenlayers.models import bundled
 from goldenlayers.sweep.objective import check as check_objective
 
 
+def _require_templates(kind: str) -> None:
+    if kind not in KINDS:
+        raise SettingsError(f"templates {kind!r} is unknown; expected one of {', '.join(KINDS)}")
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A model of a study.
@@ -68,6 +73,7 @@ class DataSpec:
         heat_map: Whether a fact is traced at every token; None for what the study says.
         stories: As the study's; None for the same number.
         side_effects: As the study's; None for the same number.
+        templates: Kinds of templates that the sensitivity is tried on; None for the study's.
         optional: Leave the set out, with a word, where the file is not there.
     """
 
@@ -84,6 +90,7 @@ class DataSpec:
     heat_map: bool | None = None
     stories: int | None = None
     side_effects: int | None = None
+    templates: tuple[str, ...] | None = None
     optional: bool = False
 
     def __post_init__(self) -> None:
@@ -93,6 +100,8 @@ class DataSpec:
             subsets.check_sample(self.sample, 0)
         if self.split is not None:
             subsets.check_proxy(self.split, 0)
+        for kind in self.templates or ():
+            _require_templates(kind)
         if self.format is not None and self.format not in {f.name for f in FORMATS}:
             raise SettingsError(
                 f"format {self.format!r} is unknown; expected one of "
@@ -126,10 +135,7 @@ class EditorSpec:
 
     def __post_init__(self) -> None:
         made = make_editor(self.editor, **dict(self.settings))
-        if self.templates not in KINDS:
-            raise SettingsError(
-                f"templates {self.templates!r} is unknown; expected one of {', '.join(KINDS)}"
-            )
+        _require_templates(self.templates)
         if self.covariance is None:
             needed = bool(getattr(made, "needs_covariance", False))
             object.__setattr__(self, "covariance", "model" if needed else "none")
@@ -279,3 +285,9 @@ class StudySettings:
         """Return the ways to choose for a model, the layer that people copy among them."""
         copied = () if model.default_layer is None else (f"fixed:{model.default_layer}",)
         return tuple(dict.fromkeys((*self.locators, *copied)))
+
+    def templates_of(self, data: DataSpec) -> tuple[str, ...]:
+        """Return the kinds of templates that the sensitivity is tried on with a data set."""
+        if self.sensitivity is None:
+            return ()
+        return self.sensitivity.templates if data.templates is None else data.templates
