@@ -60,7 +60,7 @@ study: $(STAMP)
 	$(BIN)/golden-layers study examples/larger-study.yaml --out out/larger-study
 	$(BIN)/golden-layers report out/larger-study --format md --no-texts --out docs/larger-study \
 	  --where "data set=all" --where "data set=bundled" --where prediction=LGA \
-	  --where facts=8 --where "tokens of a prompt=40"
+	  --where facts=8 --where "tokens of a prompt=20"
 	rm docs/larger-study/figures/*.svg
 
 facts: $(STAMP)

@@ -34,7 +34,8 @@ def refuse(cli, llama, facts_file, tmp_path):
 
 SETTINGS = {
     ("--method", "magic"): "method 'magic' is unknown; expected one of lga, robust-lga, verified, "
-    "brute-force, cma, attribution-patching, gradient-norm, middle, random, fixed:N",
+    "staged, brute-force, cma, attribution-patching, gradient-norm, predicted, middle, random, "
+    "fixed:N",
     ("--scope", "all"): "scope 'all' is unknown; expected one of site, mlp",
     ("--old-answer", "x"): "old_answer 'x' is unknown; expected one of record, model",
     ("--split", "train"): "split 'train' is unknown; expected proxy, test, all or auto",
