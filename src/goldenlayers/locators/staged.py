@@ -101,8 +101,12 @@ class Staged(EditSettings):
             outcomes = {at: store.outcomes[at] for at in made_by_us}
             width = width_of(sweep.editor)
         used = sorted({i for i, _ in found.edited})
+        start = time.perf_counter()
         proposed = self._lga(replace(request, facts=[facts[i] for i in used]))
-        return self._ranking(request, found, [facts[i].id for i in used], proposed, outcomes, width)
+        proposing = time.perf_counter() - start
+        return self._ranking(
+            request, found, [facts[i].id for i in used], proposed, outcomes, width, proposing
+        )
 
     def edits(self, n_facts: int, n_layers: int) -> int:
         """Return how many edits may be made."""
@@ -126,6 +130,7 @@ class Staged(EditSettings):
         proposed: LayerRanking | None,
         outcomes: Outcomes,
         width: int,
+        proposing: float,
     ) -> LayerRanking:
         numbers = [site.layer for site in request.sites]
         best, n_layers = found.best, len(numbers)
@@ -168,6 +173,7 @@ class Staged(EditSettings):
                 "edits": len(found.edited),
                 "full_sweep": whole,
                 "edit_seconds": float(sum(o.seconds for o in outcomes.values())),
+                "lga_seconds": proposing,
                 "lga_order": None if proposed is None else proposed.order,
                 "rounds": [
                     {"facts": len(facts), "layers": [numbers[j] for j in at]}
