@@ -38,7 +38,7 @@ def test_its_scores_are_the_curve_through_edits_that_brute_force_makes_too(count
     found = close_in(12, 4, 20, look)
     assert [s.score for s in ranking.layers] == pytest.approx(found.mean)
     assert ranking.golden == found.best
-    assert [s.stability for s in ranking.layers] == pytest.approx(found.likely)
+    assert [s.more["likely"] for s in ranking.layers] == pytest.approx(found.likely)
     lost = found.lost(found.best)
     assert ranking.details["expected_loss"] == pytest.approx(lost.mean())
     assert ranking.details["loss_at_most"] == pytest.approx(np.quantile(lost, 0.95))

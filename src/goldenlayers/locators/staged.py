@@ -21,7 +21,7 @@ from goldenlayers.errors import LocatorError, SettingsError
 from goldenlayers.locators.base import Request
 from goldenlayers.locators.close_in import ROUNDS, Closed, close_in
 from goldenlayers.locators.curve import Resemblance
-from goldenlayers.locators.edits import EditSettings, how
+from goldenlayers.locators.edits import EditSettings, how, made_of
 from goldenlayers.locators.fences import Floats
 from goldenlayers.locators.lga import LGA
 from goldenlayers.locators.ranked import golden_of, ranked
@@ -140,18 +140,18 @@ class Staged(EditSettings):
             "edits": where.astype(float),
             "behind": found.mean - found.mean[best],
             "at_most": np.quantile(ahead, CONFIDENCE, axis=0),
+            "likely": found.likely,
         }
         if proposed is not None:
             ranks = [proposed[n].rank for n in numbers]
             more["lga_rank"] = np.array([math.nan if r is None else r for r in ranks])
-        layers = ranked(request.sites, found.mean, stability=found.likely, more=more)
+        layers = ranked(request.sites, found.mean, more=more)
         golden = golden_of(layers)
         lost = found.lost(best)
         texts = {f.id: f for f in request.facts}
         scores = LayerScores.of(outcomes, used, numbers, partial=True)
         whole = len(request.facts) * n_layers
-        names = " and ".join(found.curves) if self.objective in ("mean", "harmonic") else ""
-        made = f"{self.objective} of {names}" if names else self.objective
+        made = made_of(scores, self.objective)
         return LayerRanking(
             method="staged",
             golden=golden,
@@ -160,9 +160,9 @@ class Staged(EditSettings):
             fact_scores={"objective": scores.of_each_fact(self.objective)},
             legend=f"score: {made}, in percent, by a curve through the edits; edits: made at the "
             "layer; behind: less the chosen layer's; at most: upper bound of that (95 %); "
-            f"stability: how likely the layer is the best, by these edits{in_words(width)}",
+            f"likely: how likely the layer is the best, by these edits{in_words(width)}",
             axis=f"{made}, by a curve through the edits",
-            shares=("score", "behind", "at_most"),
+            shares=("score", "behind", "at_most", "likely"),
             notes=tuple(self._notes(found, numbers, proposed, whole)),
             details={
                 "objective": self.objective,
@@ -188,7 +188,9 @@ class Staged(EditSettings):
     ) -> list[str]:
         lost, edits = found.lost(found.best), len(found.edited)
         notes = [
-            f"By these edits the best layer is expected to be {100 * lost.mean():.1f} points "
+            f"By these edits layer {numbers[found.best]} is the best one with a chance of "
+            f"{found.likely[found.best]:.0%}.",
+            f"The best layer is expected to be {100 * lost.mean():.1f} points "
             f"better than the chosen one, and at most {100 * np.quantile(lost, CONFIDENCE):.1f} "
             f"(95 %).",
             f"{edits:,} edits, where a full sweep makes {whole:,}: {edits / whole:.0%}.",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 RUNNERS_UP = 4
 BAR = 12
 HEADINGS = {"standard_error": "± s.e.", "lga_rank": "LGA's rank"}
-COUNTS = ("lga_rank", "facts")  # whole numbers
+COUNTS = ("lga_rank", "facts", "edits")  # whole numbers
 Justify = Literal["left", "right"]
 Cell = str | Text
 # heading, justification, and what stands in the column for a layer
