@@ -161,7 +161,7 @@ class Staged(EditSettings):
             legend=f"score: {made}, in percent, by a curve through the edits; edits: made at the "
             "layer; behind: less the chosen layer's; at most: upper bound of that (95 %); "
             f"likely: how likely the layer is the best, by these edits{in_words(width)}",
-            axis=f"{made}, by a curve through the edits",
+            axis=f"{self.objective}, by a curve through a few edits",
             shares=("score", "behind", "at_most", "likely"),
             notes=tuple(self._notes(found, numbers, proposed, whole)),
             details={
