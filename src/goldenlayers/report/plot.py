@@ -41,7 +41,7 @@ def plot_ranking(ranking: LayerRanking, path: str | Path | None = None) -> Figur
     Returns:
         A matplotlib figure that belongs to no window.
     """
-    with_stability = any(s.stability is not None for s in ranking.layers)
+    with_stability = _has_stability(ranking)
     n = len(ranking.layers)
     figure = Figure(figsize=(max(8.0, min(16.0, 2.2 + 0.24 * n)), 5.6 if with_stability else 4.4))
     figure.set_layout_engine("constrained")
@@ -136,7 +136,8 @@ def _scores(axes: Axes, ranking: LayerRanking) -> None:
         frameon=False,
         ncols=4,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.02),
+        # below the layers' numbers, where no second panel has them
+        bbox_to_anchor=(0.5, -0.02 if _has_stability(ranking) else -0.12),
     )
 
 
@@ -158,6 +159,10 @@ def _limits(ranking: LayerRanking) -> tuple[float, float]:
 def _error(score: LayerScore) -> float:
     """Return the score's standard error, 0 where the method has none."""
     return score.more.get("standard_error") or 0.0
+
+
+def _has_stability(ranking: LayerRanking) -> bool:
+    return any(s.stability is not None for s in ranking.layers)
 
 
 def _stability(axes: Axes, ranking: LayerRanking) -> None:
