@@ -105,3 +105,18 @@ def test_an_objective_that_no_fact_has_is_refused():
     nothing = np.full_like(scores, np.nan)
     with pytest.raises(LocatorError, match="'locality': none of the facts"):
         run({"rewrite": scores, "locality": nothing}, 120, objective="locality")
+
+
+def test_of_layers_that_tie_the_shallowest_is_chosen_and_told_of():
+    found, _ = run({"rewrite": np.ones((20, 30))}, 60)
+    assert found.best == 0
+    np.testing.assert_allclose(found.mean, 1.0)
+    assert found.lost(0).mean() < 0.01
+
+
+@pytest.mark.parametrize(("n", "depth"), [(1, 1), (5, 1), (1, 2), (4, 3)])
+def test_few_facts_and_layers_are_all_edited(n, depth):
+    scores, _ = world(n, depth)
+    found, made = run({"rewrite": scores}, n * depth)
+    assert 0 <= found.best < depth
+    assert len(set(made)) == len(made) <= n * depth

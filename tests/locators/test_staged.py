@@ -52,6 +52,13 @@ def test_with_all_the_edits_the_best_layer_is_brute_forces():
     assert ranking.golden in best
 
 
+def test_layers_that_tie_end_in_one_choice_that_the_notes_tell_of():
+    ranking = run("staged", MANY, objective="rewrite")  # nothing takes: all layers score 0
+    assert ranking.golden == 0
+    assert ranking.details["members"] == ["rewrite"]
+    assert any("layer 0 is the best one" in note for note in ranking.notes)
+
+
 def test_lga_on_the_same_facts_is_judged_beside_it():
     ranking = run("staged", MANY)
     used = {a.id for a in ranking.answers}

@@ -15,7 +15,7 @@ from goldenlayers.facts import Fact
 from goldenlayers.facts.fact import LocalityProbe, PortabilityProbe
 from goldenlayers.metrics.evaluate import evaluate
 from goldenlayers.models.sites import find_sites
-from goldenlayers.sweep import engine
+from goldenlayers.sweep.blocks import MOST_FACTS
 from goldenlayers.sweep.engine import Sweep
 from goldenlayers.sweep.outcome import SCORES
 from tests import tiny
@@ -107,6 +107,10 @@ def test_blocks_put_rows_of_similar_length_together_and_measure_one_fact_alone()
     blocks = swept.blocks(facts, 4)
     assert sorted(f.id for b in blocks for f in b.facts) == sorted(f.id for f in facts)
     assert sum(b.share for b in blocks) == pytest.approx(1.0)
+    together = swept.blocks(facts, 4, first_alone=False)
+    assert sorted(f.id for b in together for f in b.facts) == sorted(f.id for f in facts)
+    assert sum(b.share for b in together) == pytest.approx(1.0)
+    assert len(swept.blocks(facts[:2], 1, first_alone=False)) == 1
     assert len(blocks[0].facts) == 1
     assert max(len(b.facts) for b in blocks) > 1
     request = swept._request(facts, swept.sites[:1])
@@ -121,7 +125,7 @@ def test_blocks_put_rows_of_similar_length_together_and_measure_one_fact_alone()
     for block in blocks[1:]:
         longest = max(tails[f.id] for f in block.facts)
         assert len(block.facts) == 1 or longest * rows * 4 * len(block.facts) <= 400
-        assert len(block.facts) <= engine.MOST_FACTS
+        assert len(block.facts) <= MOST_FACTS
     plain = sweep("llama", plain=True).blocks(facts[:12], 4)
     assert [len(b.facts) for b in plain] == [1] * 12
     assert [b.share for b in plain] == [pytest.approx(1 / 12)] * 12

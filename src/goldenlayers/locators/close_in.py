@@ -18,7 +18,7 @@ import numpy as np
 from goldenlayers.errors import LocatorError
 from goldenlayers.locators.curve import Curve, Resemblance, curve
 from goldenlayers.locators.fences import Floats
-from goldenlayers.sweep.objective import combine
+from goldenlayers.sweep.objective import combine, ties
 
 # by round: share of the edits, and share of the layers that are edited; all of them in the first
 ROUNDS: tuple[tuple[float, float], ...] = ((0.3, 1.0), (0.3, 0.4), (0.4, 0.2))
@@ -51,8 +51,8 @@ class Closed:
 
     @property
     def best(self) -> int:
-        """Position of the layer that is chosen."""
-        return int(np.argmax(self.mean))
+        """Position of the layer that is chosen, of equals the shallowest."""
+        return ties(self.mean)[0]
 
     @property
     def likely(self) -> Floats:

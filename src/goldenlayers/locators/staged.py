@@ -146,7 +146,6 @@ class Staged(EditSettings):
             ranks = [proposed[n].rank for n in numbers]
             more["lga_rank"] = np.array([math.nan if r is None else r for r in ranks])
         layers = ranked(request.sites, found.mean, more=more)
-        golden = golden_of(layers)
         lost = found.lost(best)
         texts = {f.id: f for f in request.facts}
         scores = LayerScores.of(outcomes, used, numbers, partial=True)
@@ -154,7 +153,7 @@ class Staged(EditSettings):
         made = made_of(scores, self.objective)
         return LayerRanking(
             method="staged",
-            golden=golden,
+            golden=golden_of(layers),
             layers=layers,
             answers=tuple(FactAnswer(i, texts[i].target_new, texts[i].target_old) for i in used),
             fact_scores={"objective": scores.of_each_fact(self.objective)},
@@ -166,7 +165,7 @@ class Staged(EditSettings):
             notes=tuple(self._notes(found, numbers, proposed, whole)),
             details={
                 "objective": self.objective,
-                "members": list(found.curves),
+                "members": list(scores.members(self.objective)),
                 "editor_window": width,
                 "expected_loss": float(lost.mean()),
                 "loss_at_most": float(np.quantile(lost, CONFIDENCE)),

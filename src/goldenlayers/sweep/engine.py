@@ -39,6 +39,7 @@ from goldenlayers.passes.memory import ran_out
 from goldenlayers.passes.room import Room
 from goldenlayers.progress import Say, quiet
 from goldenlayers.sweep.attempt import Attempts
+from goldenlayers.sweep.blocks import Block, parted
 from goldenlayers.sweep.outcome import LayerOutcome
 from goldenlayers.sweep.predict_edited import predict_edited, predict_plainly
 from goldenlayers.sweep.scoring import layer_outcome, rows_of, unedited
@@ -49,23 +50,6 @@ GROWING, PLAIN = "growing batch", "plain loop"
 # Tokens of a run, padding counted. All that a value's training keeps of one token is about 20 kB
 # and layer at the bundled model's width, so that this is a few GB there.
 BATCH_TOKENS = 2048
-MOST_FACTS = 8  # side by side
-# Facts of similar length are sought among so many: what is done when a run is stopped is nearly the
-# facts that come first, not the longest of all.
-WINDOW = 32
-
-
-@dataclass(frozen=True)
-class Block:
-    """Facts that are edited together.
-
-    Attributes:
-        facts: The facts.
-        share: Of the work of all blocks, by the tokens of their rows.
-    """
-
-    facts: tuple[Fact, ...]
-    share: float
 
 
 @dataclass(frozen=True)
@@ -166,30 +150,8 @@ class Sweep:
         tails = [
             (max(len(row.ids) - row.subject for row in rows.fed), len(rows.fed))
             for rows in self.editor.prepare(self._request(facts, self.sites[:1]))
-        ]  # longest tail and rows of each fact
-        costs = [tail * rows for tail, rows in tails]
-        near = range(min(len(facts), WINDOW))
-        first = sorted(near, key=lambda i: tails[i])[len(near) // 2]
-        groups = [[first]] if first_alone else []
-        for start in range(0, len(facts), WINDOW):
-            window = [
-                i for i in range(start, min(start + WINDOW, len(facts)))
-                if not (first_alone and i == first)
-            ]  # fmt: skip
-            group: list[int] = []
-            for i in sorted(window, key=lambda i: (-tails[i][0], i)):
-                # padded to the longest, which comes first
-                longest = tails[(group or [i])[0]][0]
-                tokens = longest * layers * sum(tails[j][1] for j in (*group, i))
-                if group and (not self.room.holds(tokens) or len(group) == MOST_FACTS):
-                    groups.append(group)
-                    group = []
-                group.append(i)
-            groups += [group] if group else []
-        return [
-            Block(tuple(facts[i] for i in group), sum(costs[i] for i in group) / sum(costs))
-            for group in groups
         ]
+        return parted(facts, tails, layers, self.room, first_alone=first_alone)
 
     def _window(self, site: EditSite) -> tuple[EditSite, ...]:
         return window_ending_at(site, self.all_sites or self.sites, width_of(self.editor))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean, stdev
 
 from goldenlayers.report.document.parts import Item, Table, View
 from goldenlayers.report.document.plots import Axis, Role, Scatter, Series
@@ -65,8 +65,8 @@ def _view(study: StoredStudy, model: str, editor: str, data: str, cells: list[Co
                 Series(
                     title_of(method),
                     # shares differ by factors: their geometric mean
-                    tuple(math.exp(_mean([math.log(s) for s, _ in points[k]])) for k in sizes),
-                    tuple(_mean([r for _, r in points[k]]) for k in sizes),
+                    tuple(math.exp(fmean(math.log(s) for s, _ in points[k])) for k in sizes),
+                    tuple(fmean(r for _, r in points[k]) for k in sizes),
                     error=tuple(_error([r for _, r in points[k]]) for k in sizes),
                     labels=tuple(map(str, sizes)),
                     role=ROLES[n % len(ROLES)],
@@ -93,9 +93,5 @@ def _view(study: StoredStudy, model: str, editor: str, data: str, cells: list[Co
     )  # fmt: skip
 
 
-def _mean(values: Sequence[float]) -> float:
-    return statistics.fmean(values)
-
-
 def _error(values: Sequence[float]) -> float | None:
-    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+    return stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
