@@ -15,7 +15,8 @@ from tests.scripts import tool
 
 @pytest.fixture(scope="module")
 def tools():
-    return {"collect": tool("research/collect.py"), "judge": tool("research/judge.py")}
+    return {"collect": tool("research/collect.py"), "judge": tool("research/judge.py"),
+            "verdict": tool("research/verdict.py")}  # fmt: skip
 
 
 def made_up(n=40, layers=6, seed=0):
@@ -52,9 +53,29 @@ def test_excess_is_what_a_choice_loses_against_brute_force(tools):
     assert found["worst"].mean == pytest.approx(0.3, abs=0.02)
     assert found["worst"].low < 0.3 < found["worst"].high < 0.33
     assert found["lga"].mean == pytest.approx(0.1, abs=0.02)
-    assert found["worst"].than_lga == pytest.approx(0.2, abs=0.02)
-    assert found["lga"].than_lga == found["lga"].than_lga_high == 0.0
+    mean, low, high = found["worst"].than["lga"]
+    assert low < mean < high
+    assert mean == pytest.approx(0.2, abs=0.02)
+    assert found["lga"].than["lga"] == (0.0, 0.0, 0.0)
     assert found["worst"].layers == {14: 1.0}
+    # a layer at random: the mean of one a fifth worse, four a tenth worse, and the best
+    assert found["random"].mean == pytest.approx((0.3 + 4 * 0.1) / 6, abs=0.01)
+    assert found["worst"].than["random"][0] == pytest.approx(0.3 - 0.7 / 6, abs=0.02)
+
+
+def test_the_floor_is_not_negative_where_brute_force_errs(tools):
+    """Cross-fitted: layers that are all alike give a floor of zero, not below and not above."""
+    cell = made_up(n=60)
+    cell["truth_rewrite"] = np.random.default_rng(3).standard_normal((60, 6))
+    found = tools["judge"].judge(cell, {"lga": always(0)}, 30, 400, 2, "mean", 0)
+    assert abs(found["lga"].floor) < 0.05
+    biased = float(np.sqrt(2 * np.log(6)) / np.sqrt(30) / 1.5)  # of an argmax judged on itself
+    assert abs(found["lga"].regret) < biased
+    assert found["lga"].regret == pytest.approx(found["lga"].floor + found["lga"].mean)
+    cell["truth_rewrite"][:, 2] += 1.0
+    found = tools["judge"].judge(cell, {"lga": always(0)}, 30, 50, 2, "mean", 0)
+    assert found["lga"].floor == 0.0
+    assert found["lga"].regret == pytest.approx(1.0, abs=0.4)
 
 
 def test_choosers_see_the_proxy_facts_alone_and_never_the_truth(tools):
@@ -92,10 +113,13 @@ def test_a_fact_is_never_on_both_sides(tools):
 
     counts = np.bincount(rng.integers(12, size=12), minlength=12)
     tools["judge"]._draws(cell, spied, {"lga": chooser}, counts, 5, 20, "mean", rng)
-    for test, proxy in zip(judged[::2], judged[1::2], strict=True):
+    # of each draw: all that are left, the proxy facts, and the halves of those left
+    for test, proxy, one, other in zip(*(judged[i::4] for i in range(4)), strict=True):
         assert not (test * proxy).any()
         np.testing.assert_array_equal(test + proxy, counts)
-    assert taken == [int(p.sum()) for p in judged[1::2]]
+        np.testing.assert_array_equal(one + other, test)
+        assert not (one * other).any()
+    assert taken == [int(p.sum()) for p in judged[1::4]]
 
 
 def test_the_candidates_on_scores_that_are_known(tools):
@@ -157,17 +181,18 @@ def test_the_verdict_is_what_the_rule_says(tools):
     found = {c: tools["judge"].judge(made_up(seed=n), choosers, 20, 20, 20, "mean", 0)
              for n, c in enumerate("ab")}  # fmt: skip
     quick = {"a": 0.08, "b": 0.09}
-    lines = tools["judge"].verdict(found, quick, rule)
-    assert lines[-1] == "confirmed"
+    lines = tools["verdict"].verdict(found, quick, rule)
+    assert lines[-2:] == ["better than LGA: confirmed", "the goal: met"]
     assert sum(line.startswith("met: ") for line in lines) == 4
     assert any(line.startswith("a: within") for line in lines)
-    lines = tools["judge"].verdict(found, {"a": 0.08, "b": 0.2}, rule)
-    assert lines[-1] == "not confirmed"
+    lines = tools["verdict"].verdict(found, {"a": 0.08, "b": 0.2}, rule)
+    assert lines[-2:] == ["better than LGA: confirmed", "the goal: not met"]
     (missed,) = [line for line in lines if line.startswith("NOT MET")]
     assert "time 14.0%" in missed
-    lines = tools["judge"].verdict(found, quick, rule | {"chooser": "worst"})
+    lines = tools["verdict"].verdict(found, quick, rule | {"chooser": "worst"})
     assert sum(line.startswith("NOT MET") for line in lines) == 3
     assert any(line.startswith("a: beyond") for line in lines)
+    assert lines[-2:] == ["better than LGA: not confirmed", "the goal: not met"]
     (against,) = [line for line in lines if "less LGA's" in line]
     assert "less LGA's +20." in against or "less LGA's +19." in against
 
@@ -221,7 +246,7 @@ def test_staged_sees_the_truth_and_loses_less_the_more_it_edits(tools):
     few, more = (found[f"staged, {x} of the edits"] for x in ("5%", "20%"))
     assert more.mean <= few.mean + 0.005
     assert more.mean < 0.02 < 0.1 < found["lga"].mean
-    assert more.than_lga_high < 0
+    assert more.than["lga"][2] < 0
 
 
 def test_fewer_edits_lose_more():

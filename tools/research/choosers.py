@@ -94,6 +94,7 @@ def _reached(seen: Seen, scores: Floats) -> Floats:
     return np.where(np.nansum(np.abs(seen["lga_new_norm"]), 0) > 0, scores, np.nan)
 
 
+RANDOM = "random"  # a layer at random: judged as the mean of all layers
 BASELINES: dict[str, Chooser] = {
     "lga": lga,
     "cma": cma,
