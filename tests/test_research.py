@@ -230,7 +230,7 @@ def test_the_effects_choose_what_they_say(tools):
 
 
 def test_staged_sees_the_truth_and_loses_less_the_more_it_edits(tools):
-    choosers = tools["judge"].EDITING
+    choosers = {n: c for n, c in tools["judge"].EDITING.items() if n.startswith("staged")}
     rng = np.random.default_rng(1)
     curve = -np.abs(np.arange(20) - 7) / 40
     n, nothing = 80, np.full((80, 20), np.nan)
@@ -249,12 +249,35 @@ def test_staged_sees_the_truth_and_loses_less_the_more_it_edits(tools):
     assert more.than["lga"][2] < 0
 
 
+def test_verified_races_the_best_by_lga_with_the_edits_of_the_truth(tools):
+    rng = np.random.default_rng(2)
+    n, depth = 32, 12
+    truth = rng.normal(scale=0.02, size=(n, depth))
+    truth[:, 5] += 0.5  # the best, but not among those that LGA proposes
+    truth[:, 9] += 0.3
+    nothing = np.full((n, depth), np.nan)
+    seen = {
+        "truth_rewrite": truth,
+        **{f"truth_{m}": nothing for m in ("rephrase", "locality", "portability")},
+        "lga_score": np.tile(np.arange(depth) + 100.0, (n, 1)),
+        "lga_new_norm": np.ones((n, depth)),
+    }
+    over = tools["judge"].EDITING["verified"](seen)
+    assert int(np.argmax(over)) == 9
+    raced = tool("research/choosers.py").raced(seen)
+    assert sorted(raced.order) == [6, 7, 8, 9, 10, 11]
+    assert raced.separated
+    assert sum(e.facts for e in raced.entrants.values()) == 6 * 8  # at the first look
+    seen["lga_score"][:, 5] = 112.0  # now it is
+    assert int(np.argmax(tools["judge"].EDITING["verified"](seen))) == 5
+
+
 def test_fewer_edits_lose_more():
     sparse = tool("research/sparse.py")
     rng = np.random.default_rng(1)
     curve = -np.abs(np.arange(20) - 7) / 40
     each = curve + rng.normal(scale=0.3, size=(60, 1)) + rng.normal(scale=0.1, size=(60, 20))
-    lost = [sparse.excess(each, k, sparse.staged, 20, 60, 5, 0)[0] for k in (20, 1)]
+    lost = [sparse.excess(each, share, sparse.staged, 20, 60, 5, 0)[0] for share in (0.05, 1)]
     assert lost[0] > lost[1]
     assert abs(lost[1]) < 0.01  # all edits: brute force, smoothed
     assert sparse.excess(each, 1, sparse.fewer, 20, 20, 5, 0)[0] == 0

@@ -79,7 +79,7 @@ def test_lga_on_the_same_facts_is_judged_beside_it():
 def test_edits_are_bounded_by_their_share_and_their_number():
     staged = make_locator("staged")
     assert staged.edits(137, 30) == 150
-    assert staged.edits(40, 30) == 96
+    assert staged.edits(40, 30) == 90
     assert staged.edits(10, 30) == 45  # so many of each layer at least
     assert staged.edits(1, 30) == 30
     assert make_locator("staged", most_edits=None).edits(137, 30) == 329

@@ -8,7 +8,7 @@ these edits; the others never do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -19,8 +19,12 @@ from goldenlayers.locators.curve import Resemblance
 from goldenlayers.locators.fences import Fences
 from goldenlayers.locators.predicted import WAYS as PREDICTED
 from goldenlayers.locators.predicted import of_facts
+from goldenlayers.locators.race import Race, race
 from goldenlayers.locators.robust_lga import WAYS, of_each, over_facts
 from goldenlayers.locators.staged import Staged
+from goldenlayers.locators.verified import Verified
+from goldenlayers.metrics.scores import MEAN_OF
+from goldenlayers.sweep.objective import LayerScores
 
 Floats = NDArray[np.float64]
 Seen = Mapping[str, Floats]
@@ -89,6 +93,29 @@ def staged(seen: Seen, share: float, like: Resemblance | None = None) -> Floats:
     ).mean  # fmt: skip
 
 
+def verified(seen: Seen) -> Floats:
+    """The best by LGA race with real edits; as `--method verified`."""
+    over = raced(seen)
+    return np.asarray(np.arange(seen["lga_score"].shape[1]) == over.order[0], dtype=np.float64)
+
+
+def raced(seen: Seen) -> Race:
+    """The race of `verified`, with the edits of the truth."""
+    n = len(seen["lga_score"])
+    truth = {name: seen[TRUTH + name] for name in MEAN_OF}
+    settings = Verified()
+    proposed = lga(seen)
+    order = np.argsort(-proposed, kind="stable")  # NaN last
+    entered = [int(j) for j in order if np.isfinite(proposed[j])][: settings.race]
+
+    def contributions(some: int, racing: Sequence[int]) -> Floats:
+        few = {name: x[:some, list(racing)] for name, x in truth.items()}
+        ids = tuple(map(str, range(some)))
+        return LayerScores(ids, tuple(racing), few).contributions(settings.objective)
+
+    return race(entered, n, lambda *_: None, contributions, confidence=settings.confidence)
+
+
 def _reached(seen: Seen, scores: Floats) -> Floats:
     """A layer that no gradient reaches has no score."""
     return np.where(np.nansum(np.abs(seen["lga_new_norm"]), 0) > 0, scores, np.nan)
@@ -112,5 +139,8 @@ CANDIDATES |= {
     **{f"predicted, {way}": partial(effects, way=way) for way in PREDICTED},
 }
 EDITING: dict[str, Chooser] = {
-    f"staged, {share:.0%} of the edits": partial(staged, share=share) for share in (0.05, 0.08, 0.2)
+    f"staged, {100 * share:g}% of the edits": partial(staged, share=share)
+    for share in (0.05, Staged().share, 0.2)
 }
+STAGED = f"staged, {100 * Staged().share:g}% of the edits"  # with its defaults
+EDITING["verified"] = verified

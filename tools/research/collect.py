@@ -6,9 +6,9 @@
 For each fact of a cell: its scores after an edit at every layer (brute force, kept in
 NAME/sweep.sqlite; started again it goes on), and per layer the numbers that choosers are made of:
 those of LGA, of causal tracing, and the first-order effects of the edit. And how long `staged`
-takes on the first half of the facts, its edits made anew, beside brute force's on the same. All of
-it in NAME.npz, arrays of numbers and texts without pickle. A confirmation cell is refused without
---open.
+takes on the first half of the facts, its edits made anew, beside brute force's edits of the same.
+All of it in NAME.npz, arrays of numbers and texts without pickle. A confirmation cell is refused
+without --open.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def collect(cell: Cell, published: Path, worlds: Path, out: Path, keep: Path | N
     arrays: dict[str, Any] = {
         "facts": np.array([f.id for f in facts]),
         "layers": np.array(layers),
+        "architecture": np.array(loaded.identity.architecture),
+        "parameters": np.array(loaded.identity.parameters),
         "sweep_seconds": np.array(sum(seconds.values())),
         **staged_arrays(cell, model, tokenizer, facts[: len(facts) // 2], seconds),
         **{f"truth_{name}": values for name, values in truth.values.items()},
@@ -113,6 +115,7 @@ def staged_arrays(
     )  # fmt: skip
     return {
         "staged_seconds": np.array(time.perf_counter() - start),
+        "staged_edit_seconds": np.array(ranking.details["edit_seconds"]),
         "staged_edits": np.array(ranking.details["edits"]),
         "staged_layer": np.array(ranking.golden),
         "staged_sweep_seconds": np.array(sum(seconds[f.id] for f in facts)),

@@ -2,6 +2,7 @@
 
     python tools/research/judge.py docs/research/cells/*.npz [--proxy 20] [--json FILE]
     python tools/research/judge.py CELLS... --registered docs/research/registered.json
+        --measured src/goldenlayers/locators/measured.json
 
 Of each cell's facts `--proxy` (half of them, if nothing is said) are drawn at random, a layer is
 chosen on them by each chooser and by brute force (the oracle floor), and the choices are judged on
@@ -28,7 +29,8 @@ import numpy as np
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent))
-from choosers import BASELINES, CANDIDATES, EDITING, RANDOM, TRUTH, Chooser, Floats, Seen
+from choosers import BASELINES, CANDIDATES, EDITING, RANDOM, TRUTH, Chooser, Floats, Seen, raced
+from measured import write_measured
 from verdict import by_cell, over_cells, verdict
 
 from goldenlayers.metrics.scores import MEAN_OF
@@ -80,6 +82,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--registered", type=Path, help="the choice and its rule")
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--measured", type=Path, help="write what the package says of its methods' choices"
+    )
     args = parser.parse_args()
     parser.add_argument("--all", action="store_true", help="print each cell with all choosers")
     args = parser.parse_args()
@@ -93,21 +98,30 @@ def main() -> None:
             )
         for name in ("proxy", "draws", "resamples", "objective", "seed"):
             setattr(args, name, rule[name])
-    found, spent = {}, {}
+    found, spent, races, models = {}, {}, {}, {}
     for path in args.cells:
         with np.load(path, allow_pickle=False) as arrays:
             seen = {name: arrays[name] for name in arrays.files}
         proxy = args.proxy or len(seen["facts"]) // 2
-        spent[path.stem] = float(seen["staged_seconds"] / seen["staged_sweep_seconds"])
+        spent[path.stem] = share_of_time(seen)
         found[path.stem] = judge(
             seen, {**BASELINES, **CANDIDATES, **EDITING}, proxy, args.draws, args.resamples,
             args.objective, args.seed,
         )  # fmt: skip
+        if args.measured:
+            models[path.stem] = (str(seen["architecture"]), int(seen["parameters"]))
+        races[path.stem] = edits_of_race(seen, proxy, args.seed)
     console = Console(width=WIDTH)
     console.print(over_cells(found))
     console.print(by_cell(found, None if args.all else [*BASELINES, RANDOM, *EDITING], spent))
+    print(
+        f"verified makes {np.mean(list(races.values())):.0%} of brute force's edits, "
+        f"{min(races.values()):.0%} to {max(races.values()):.0%} by cell"
+    )
     if rule is not None:
         print("\n".join(verdict(found, spent, rule)))
+    if args.measured:
+        write_measured(args.measured, found, models)
     if args.json:
         data = {c: {k: e.told() for k, e in one.items()} for c, one in found.items()}
         args.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
@@ -153,6 +167,28 @@ def judge(
             again,
         )  # fmt: skip
     return out
+
+
+def share_of_time(seen: Seen) -> float:
+    """Return what `staged` took of brute force's time on the same facts.
+
+    What a run takes besides its edits (hashing the weights, templates) brute force takes too.
+    """
+    staged = float(seen["staged_seconds"])
+    besides = staged - float(seen.get("staged_edit_seconds", staged))
+    return staged / (float(seen["staged_sweep_seconds"]) + besides)
+
+
+def edits_of_race(seen: Seen, proxy: int, seed: int, draws: int = 20) -> float:
+    """Return the share of brute force's edits that `verified` makes on so many facts."""
+    rng = np.random.default_rng(seed)
+    shares = []
+    for _ in range(draws):
+        rows = rng.permutation(len(seen["facts"]))[:proxy]
+        over = raced({name: x[rows] for name, x in seen.items() if x.ndim == 2})
+        edits = sum(e.facts for e in over.entrants.values())
+        shares.append(edits / (proxy * len(seen["layers"])))
+    return float(np.mean(shares))
 
 
 @dataclass

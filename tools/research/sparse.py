@@ -27,7 +27,7 @@ from goldenlayers.sweep.objective import ties
 
 Floats = NDArray[np.float64]
 DOCS = Path(__file__).parents[2] / "docs" / "results"
-STEPS = (20, 12, 5)
+SHARES = (0.05, 0.075, 0.2)
 
 
 def main() -> None:
@@ -51,14 +51,14 @@ def main() -> None:
     table.add_column("edits")
     for name in (*cells, "mean"):
         table.add_column(name, justify="right")
-    for k in STEPS:
+    for share in SHARES:
         for what, chooser in (("staged", staged), ("fewer facts", fewer)):
             found = [
-                excess(each, k, chooser, args.proxy, args.draws, args.resamples, args.seed)
+                excess(each, share, chooser, args.proxy, args.draws, args.resamples, args.seed)
                 for each in cells.values()
             ]
             table.add_row(
-                f"1 in {k}, {what}", *(f"{100 * m:+.1f} ({100 * a:+.1f} to {100 * b:+.1f})"
+                f"{share:.1%}, {what}", *(f"{100 * m:+.1f} ({100 * a:+.1f} to {100 * b:+.1f})"
                                        for m, a, b in found),
                 f"{100 * float(np.mean([m for m, _, _ in found])):+.1f}",
             )  # fmt: skip
@@ -78,31 +78,31 @@ def read(path: Path) -> Floats:
 Chooser = Callable[[Floats, int, np.random.Generator], int]
 
 
-def staged(each: Floats, k: int, rng: np.random.Generator) -> int:
-    """Choose by a k-th of the edits, in rounds; (n, L) -> position."""
+def staged(each: Floats, share: float, rng: np.random.Generator) -> int:
+    """Choose by a share of the edits, in rounds; (n, L) -> position."""
     n, depth = each.shape
     return close_in(
-        n, depth, n * depth // k,
+        n, depth, round(share * n * depth),
         lambda facts, layers: {"contribution": each[np.ix_(facts, layers)]},
         seed=int(rng.integers(2**31)),
     ).best  # fmt: skip
 
 
-def fewer(each: Floats, k: int, rng: np.random.Generator) -> int:
-    """Choose by edits of a k-th of the facts at every layer."""
-    n = max(1, round(len(each) / k))
+def fewer(each: Floats, share: float, rng: np.random.Generator) -> int:
+    """Choose by edits of a share of the facts at every layer."""
+    n = max(1, round(share * len(each)))
     return ties(each[rng.permutation(len(each))[:n]].mean(0))[0]
 
 
 def excess(
-    each: Floats, k: int, chooser: Chooser, proxy: int, draws: int, resamples: int, seed: int
+    each: Floats, share: float, chooser: Chooser, proxy: int, draws: int, resamples: int, seed: int
 ) -> tuple[float, float, float]:
     """Return the mean excess and its interval."""
     rng = np.random.default_rng(seed)
     n = len(each)
-    mean = _mean(each, np.arange(n), k, chooser, proxy, draws, rng)
+    mean = _mean(each, np.arange(n), share, chooser, proxy, draws, rng)
     again: Sequence[float] = [
-        _mean(each, np.unique(rng.integers(n, size=n)), k, chooser, proxy, 4, rng)
+        _mean(each, np.unique(rng.integers(n, size=n)), share, chooser, proxy, 4, rng)
         for _ in range(resamples)
     ]
     low, high = np.quantile(again, [0.025, 0.975])
@@ -110,7 +110,7 @@ def excess(
 
 
 def _mean(
-    each: Floats, facts: NDArray[np.intp], k: int, chooser: Chooser, proxy: int, draws: int,
+    each: Floats, facts: NDArray[np.intp], share: float, chooser: Chooser, proxy: int, draws: int,
     rng: np.random.Generator,
 ) -> float:  # fmt: skip
     """Mean over draws; of resampled facts, as large a share is drawn as of all."""
@@ -119,7 +119,7 @@ def _mean(
     for _ in range(draws):
         order = rng.permutation(facts)
         mine, left = each[order[:size]], each[order[size:]].mean(0)
-        lost.append(left[ties(mine.mean(0))[0]] - left[chooser(mine, k, rng)])
+        lost.append(left[ties(mine.mean(0))[0]] - left[chooser(mine, share, rng)])
     return float(np.mean(lost))
 
 

@@ -92,7 +92,7 @@ def command(
         ),
     ] = None,
     race: method_options.Race = None,
-    share: method_options.Share = 0.08,
+    share: method_options.Share = 0.075,
     most_edits: method_options.MostEdits = 150,
     kind: method_options.Kind = "mlp",
     window: method_options.Window = 10,

@@ -21,7 +21,7 @@ from goldenlayers.locators.fences import Floats
 from goldenlayers.sweep.objective import combine, ties
 
 # by round: share of the edits, and share of the layers that are edited; all of them in the first
-ROUNDS: tuple[tuple[float, float], ...] = ((0.3, 1.0), (0.3, 0.4), (0.4, 0.2))
+ROUNDS: tuple[tuple[float, float], ...] = ((0.4, 1.0), (0.6, 0.25))
 LAYERS_OF_FACT = 6  # in the first round
 OFFSETS = 2  # different sets of layers in the first round
 DRAWS = 400  # of the curve, for how likely a layer is the best

@@ -1,7 +1,7 @@
-"""Staged: a few real edits in three rounds that close in on the best layers.
+"""Staged: a few real edits in two rounds that close in on the best layers.
 
-A twelfth of the edits of a full sweep: some facts at layers spread over the whole depth, the next
-at the likeliest two fifths of the layers, the last at the best few (`locators.close_in`). What the
+A small share of the edits of a full sweep: some facts at layers spread over the whole depth, the
+others at the likeliest quarter of the layers (`locators.close_in`). What the
 layers that were edited say of those beside them is told by a curve along the depth
 (`locators.curve`), and how far the choice may be from the best layer is read off it. LGA's choice
 on the same facts is judged beside it.
@@ -47,7 +47,7 @@ class Staged(EditSettings):
         lga: Settings of LGA, whose choice is judged beside; None leaves it out.
     """
 
-    share: float = 0.08
+    share: float = 0.075
     most_edits: int | None = 150
     like: Resemblance = field(default_factory=Resemblance)
     lga: LGA | None = field(default_factory=LGA)
