@@ -22,6 +22,7 @@ from goldenlayers.sweep.objective import combine, ties
 
 # by round: share of the edits, and share of the layers that are edited; all of them in the first
 ROUNDS: tuple[tuple[float, float], ...] = ((0.4, 1.0), (0.6, 0.25))
+FEWEST = 4  # layers of a later round: of a shallow model a quarter would be one or two
 LAYERS_OF_FACT = 6  # in the first round
 OFFSETS = 2  # different sets of layers in the first round
 DRAWS = 400  # of the curve, for how likely a layer is the best
@@ -105,7 +106,7 @@ def close_in(
             turn += sum(len(facts) for facts, _ in groups)
         else:
             # where facts are few, more layers of each
-            n_layers = max(2, round(of_layers * depth), math.ceil(budget / n_facts))
+            n_layers = max(FEWEST, round(of_layers * depth), math.ceil(budget / n_facts))
             n_layers = min(depth, n_layers)
             taken = max(1, min(n_facts, round(budget / n_layers)))
             facts = [(turn + i) % n_facts for i in range(taken)]

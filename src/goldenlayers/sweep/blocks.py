@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from goldenlayers.facts.fact import Fact
 from goldenlayers.passes.room import Room
 
-MOST_FACTS = 8  # side by side
+# Facts side by side: so many, or more where each is edited at few layers
+MOST_FACTS, MOST_EDITS = 8, 64
 # Facts of similar length are sought among so many: what is done when a run is stopped is nearly the
 # facts that come first, not the longest of all.
 WINDOW = 32
@@ -45,6 +46,7 @@ def parted(
         first_alone: Whether the first fact of middling length is a block alone.
     """
     costs = [tail * rows for tail, rows in tails]
+    most = max(MOST_FACTS, MOST_EDITS // max(1, layers))
     groups: list[list[int]] = []
     alone = None
     if first_alone:
@@ -58,7 +60,7 @@ def parted(
             # padded to the longest, which comes first
             longest = tails[(group or [i])[0]][0]
             tokens = longest * layers * sum(tails[j][1] for j in (*group, i))
-            if group and (not room.holds(tokens) or len(group) == MOST_FACTS):
+            if group and (not room.holds(tokens) or len(group) == most):
                 groups.append(group)
                 group = []
             group.append(i)
