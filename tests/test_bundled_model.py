@@ -53,7 +53,7 @@ def test_scores_agree_with_explicit_gradients(bundled):
     # Section 2 of the method: compare by error over |g_old||g_new|; single dots differ by more in
     # float32, whichever way they are computed.
     facts = goldenlayers.bundled_facts().split("proxy")[:2]
-    ranking = goldenlayers.find(bundled.model, bundled.tokenizer, facts)
+    ranking = goldenlayers.find(bundled.model, bundled.tokenizer, facts, method="lga")
     names = [[s.name] for s in goldenlayers.find_sites(bundled.model)]
     from goldenlayers.models.text import encode_pairs
 

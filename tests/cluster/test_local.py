@@ -19,9 +19,9 @@ def test_a_local_cluster_is_started_and_ended(monkeypatch):
     model, tokenizer = tiny.model("gpt2"), tiny.tokenizer("gpt2")
     told = []
     try:
-        here = find(model, tokenizer, tiny.FACTS, cache=False, batch_tokens=60)
+        here = find(model, tokenizer, tiny.FACTS, method="lga", cache=False, batch_tokens=60)
         there = find(
-            model, tokenizer, tiny.FACTS, cache=False, batch_tokens=60,
+            model, tokenizer, tiny.FACTS, method="lga", cache=False, batch_tokens=60,
             cluster=Cluster(workers=1), say=told.append,
         )  # fmt: skip
     finally:
@@ -34,4 +34,6 @@ def test_a_local_cluster_is_started_and_ended(monkeypatch):
 def test_a_cluster_that_is_not_there_is_told():
     model, tokenizer = tiny.model("gpt2"), tiny.tokenizer("gpt2")
     with pytest.raises(SettingsError, match=r"'127\.0\.0\.1:1'.*ray status"):
-        find(model, tokenizer, tiny.FACTS, cache=False, cluster=Cluster("127.0.0.1:1"))
+        find(
+            model, tokenizer, tiny.FACTS, method="lga", cache=False, cluster=Cluster("127.0.0.1:1")
+        )

@@ -28,7 +28,7 @@ def llama():
 
 @pytest.fixture(scope="module")
 def ranking(llama):
-    return gl.find(*llama, tiny.FACTS, fence=None)
+    return gl.find(*llama, tiny.FACTS, method="lga", fence=None)
 
 
 def test_one_fact_several_and_a_generator(llama):
@@ -119,14 +119,14 @@ def test_a_ranking_gives_its_golden_layer(llama, ranking):
     found = gl.edit(*llama, FACTS[0], ranking, **HOW)
     assert found.layers == (ranking.golden,)
     assert found.settings["layer_chosen_by"] == "lga on 7 facts of memory"
-    partial = gl.find(*llama, tiny.FACTS, layers="1-2")
+    partial = gl.find(*llama, tiny.FACTS, method="lga", layers="1-2")
     assert gl.edit(*llama, FACTS[0], partial, **HOW).layers == (partial.golden,)
 
 
 def test_auto_takes_the_bundled_proxy_facts():
     model, tokenizer = tiny.model("llama", torch.float32), tiny.tokenizer("llama")
     found = gl.edit(model, tokenizer, FACTS[0], seed=3, **HOW)
-    expected = gl.find(model, tokenizer, gl.bundled_facts(), seed=3)
+    expected = gl.find(model, tokenizer, gl.bundled_facts(), method="lga", seed=3)
     assert found.layers == (expected.golden,)
     assert "lga on 1" in found.settings["layer_chosen_by"]
     assert "bundled" in found.settings["layer_chosen_by"]
@@ -137,7 +137,7 @@ def test_a_ranking_of_another_model(llama, ranking):
         with pytest.raises(SettingsError, match=match):
             gl.edit(model, llama[1], FACTS[0], given, **HOW)
 
-    other = gl.find(tiny.model("gpt2"), tiny.tokenizer("gpt2"), tiny.FACTS)
+    other = gl.find(tiny.model("gpt2"), tiny.tokenizer("gpt2"), tiny.FACTS, method="lga")
     refused(llama[0], other, "the ranking is of another model, .*: it has .* weights, this model")
     unnamed = replace(other, model={})
     refused(llama[0], unnamed, r"or of another edit site: it has 'transformer\.h\.0\.mlp\.c_proj'")
@@ -145,7 +145,7 @@ def test_a_ranking_of_another_model(llama, ranking):
     refused(llama[0], deeper, "its golden layer is 7, this model has layers 0 to 3")
     for damaged in (None, "1", [1], True, 1.5):
         refused(llama[0], replace(deeper, golden=damaged), "its golden layer is")
-    attention = gl.find(*llama, tiny.FACTS, site="model.layers.{}.self_attn.o_proj")
+    attention = gl.find(*llama, tiny.FACTS, method="lga", site="model.layers.{}.self_attn.o_proj")
     refused(llama[0], attention, "or of another edit site.*give the same site to both")
     same_site = {"site": "model.layers.{}.self_attn.o_proj"}
     assert gl.edit(*llama, FACTS[0], attention, **same_site, **HOW).layers == (attention.golden,)

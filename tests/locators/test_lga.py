@@ -20,7 +20,7 @@ from tests import reference, tiny
 def test_find_equals_the_slow_reference(name, old_answer):
     model, tokenizer = tiny.model(name), tiny.tokenizer(name)
     facts = [*tiny.FACTS, *tiny.LAST_TOKEN]
-    ranking = goldenlayers.find(model, tokenizer, facts, old_answer=old_answer)
+    ranking = goldenlayers.find(model, tokenizer, facts, method="lga", old_answer=old_answer)
     layers = [[s.name] for s in find_sites(model)]
     products = []
     for fact, answer in zip(facts, ranking.answers, strict=True):
@@ -52,7 +52,7 @@ def test_find_equals_the_slow_reference(name, old_answer):
 
 def test_the_models_own_answer_is_its_greedy_continuation():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
-    ranking = goldenlayers.find(model, tokenizer, tiny.FACTS, old_answer="model")
+    ranking = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga", old_answer="model")
     for fact, answer in zip(tiny.FACTS, ranking.answers, strict=True):
         ids = torch.tensor([tokenizer(fact.prompt).input_ids])
         text = ""
@@ -71,7 +71,7 @@ def test_the_models_own_answer_is_its_greedy_continuation():
 def test_facts_without_an_old_answer_get_the_models():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
     facts = [*tiny.FACTS[:3], Fact("none", "Vell", "The river through Vell is the", "Ashwater")]
-    ranking = goldenlayers.find(model, tokenizer, facts)
+    ranking = goldenlayers.find(model, tokenizer, facts, method="lga")
     assert [a.old_source for a in ranking.answers] == ["record"] * 3 + ["model"]
     assert ranking.facts["old_answers"] == {"record": 3, "model": 1}
     assert ranking.answers[0].old_ids is None
@@ -82,14 +82,16 @@ def test_equal_answers_and_long_prompts_are_skipped_and_counted():
     same = Fact("same", "Korvo", "Korvo uses the", "mark", "mark")
     long = Fact("long", "Korvo", "Korvo " * 130 + "uses the", "mark", "crown")
     long_unanswered = Fact("long too", "Korvo", "Korvo " * 130 + "uses the", "mark")
-    ranking = goldenlayers.find(model, tokenizer, [*tiny.FACTS, same, long, long_unanswered])
+    ranking = goldenlayers.find(
+        model, tokenizer, [*tiny.FACTS, same, long, long_unanswered], method="lga"
+    )
     reasons = {s.id: s.reason for s in ranking.skipped}
     assert set(reasons) == {"same", "long", "long too"}
     assert reasons["same"] == "the old answer is the new answer, 'mark'"
     assert "the model's context is 128" in reasons["long"]
     assert "the model's context is 128" in reasons["long too"]
     assert (ranking.facts["used"], ranking.facts["skipped"]) == (7, 3)
-    without = goldenlayers.find(model, tokenizer, tiny.FACTS)
+    without = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga")
     assert [s.score for s in without.layers] == pytest.approx([s.score for s in ranking.layers])
 
 
@@ -97,11 +99,13 @@ def test_the_models_answer_equal_to_the_new_one_is_skipped():
     model, tokenizer = tiny.model("gpt2"), tiny.tokenizer("gpt2")
     prompt = "Korvo uses the"
     probe = goldenlayers.find(
-        model, tokenizer, [Fact("p", "Korvo", prompt, "m")], old_answer="model"
+        model, tokenizer, [Fact("p", "Korvo", prompt, "m")], method="lga", old_answer="model"
     )
     own = tokenizer.decode(list(probe.answers[0].old_ids))
     twin = Fact("twin", "Korvo", prompt, own)
-    ranking = goldenlayers.find(model, tokenizer, [*tiny.FACTS, twin], old_answer="model")
+    ranking = goldenlayers.find(
+        model, tokenizer, [*tiny.FACTS, twin], method="lga", old_answer="model"
+    )
     tokens = tokenizer(f"{prompt} {own.strip()}").input_ids[len(tokenizer(prompt).input_ids) :]
     if tuple(tokens) == probe.answers[0].old_ids:  # the same tokens, so the gradients are equal
         assert [s.id for s in ranking.skipped] == ["twin"]
@@ -115,7 +119,7 @@ def test_a_layer_that_no_gradient_reaches_never_wins():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
     cut = model.model.layers[1].mlp
     hook = cut.register_forward_hook(lambda m, a, out: out.detach())
-    ranking = goldenlayers.find(model, tokenizer, tiny.FACTS)
+    ranking = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga")
     hook.remove()
     assert not ranking[1].reached
     assert ranking[1].score is None
@@ -129,7 +133,7 @@ def test_a_layer_that_no_gradient_reaches_never_wins():
 def test_zero_gradients_everywhere_count_as_unreached():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
     model.model.layers[2].mlp.register_forward_hook(lambda m, a, out: out * 0.0)
-    ranking = goldenlayers.find(model, tokenizer, tiny.FACTS, fence=None)
+    ranking = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga", fence=None)
     assert [s.reached for s in ranking.layers] == [True, True, False, True]
 
 
@@ -141,17 +145,17 @@ def test_a_fact_with_values_that_are_not_finite_is_skipped_with_its_layers():
     bad_token = next(t for t in tokenizer(bad.prompt).input_ids if t not in used)
     with torch.no_grad():
         model.model.embed_tokens.weight[bad_token] = float("nan")
-    ranking = goldenlayers.find(model, tokenizer, [*tiny.FACTS, bad])
+    ranking = goldenlayers.find(model, tokenizer, [*tiny.FACTS, bad], method="lga")
     assert [s.id for s in ranking.skipped] == ["bad"]
     assert "not finite at layers 0-3" in ranking.skipped[0].reason
     with pytest.raises(LocatorError, match="none of the 1 facts could be scored; the first: bad"):
-        goldenlayers.find(model, tokenizer, [bad])
+        goldenlayers.find(model, tokenizer, [bad], method="lga")
 
 
 def test_layers_restrict_the_choice_and_the_fences():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
-    whole = goldenlayers.find(model, tokenizer, tiny.FACTS, fence=None)
-    part = goldenlayers.find(model, tokenizer, tiny.FACTS, fence=None, layers="2-3")
+    whole = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga", fence=None)
+    part = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga", fence=None, layers="2-3")
     assert [s.layer for s in part.layers] == [2, 3]
     assert part.golden == max((2, 3), key=lambda layer: whole[layer].score)
     assert part[3].score == pytest.approx(whole[3].score, rel=1e-12)
@@ -170,11 +174,16 @@ def test_test_facts_are_not_seen_unless_asked_for():
         )
         for i, f in enumerate(tiny.FACTS)
     ]
-    ranking = goldenlayers.find(model, tokenizer, marked)
+    ranking = goldenlayers.find(model, tokenizer, marked, method="lga")
     assert {a.id for a in ranking.answers} == {f.id for f in marked if f.split == "proxy"}
     assert ranking.facts["splits"] == {"proxy": 4}
-    assert len(goldenlayers.find(model, tokenizer, marked, split="all").answers) == 7
-    assert len(goldenlayers.find(model, tokenizer, marked, split="test", limit=2).answers) == 2
+    assert len(goldenlayers.find(model, tokenizer, marked, method="lga", split="all").answers) == 7
+    assert (
+        len(
+            goldenlayers.find(model, tokenizer, marked, method="lga", split="test", limit=2).answers
+        )
+        == 2
+    )
 
 
 def many_facts(n):
@@ -191,26 +200,26 @@ def many_facts(n):
 def test_confidence_takes_facts_until_the_winner_is_stable():
     model, tokenizer = tiny.model("llama", torch.float32), tiny.tokenizer("llama")
     facts = many_facts(80)
-    easy = goldenlayers.find(model, tokenizer, facts, confidence=0.01)
+    easy = goldenlayers.find(model, tokenizer, facts, method="lga", confidence=0.01)
     assert len(easy.answers) == 20  # the first look
     assert easy[easy.golden].stability >= 0.01
-    whole = goldenlayers.find(model, tokenizer, facts)
+    whole = goldenlayers.find(model, tokenizer, facts, method="lga")
     level = 1.0 if whole[whole.golden].stability < 1.0 else None
     if level is not None:  # a level that is never reached uses all facts
-        hard = goldenlayers.find(model, tokenizer, facts, confidence=level)
+        hard = goldenlayers.find(model, tokenizer, facts, method="lga", confidence=level)
         assert len(hard.answers) == len(facts)
         assert [s.score for s in hard.layers] == pytest.approx([s.score for s in whole.layers])
     # it is the seeded order that decides, and it is the same each time
-    again = goldenlayers.find(model, tokenizer, facts, confidence=0.01)
-    other = goldenlayers.find(model, tokenizer, facts, confidence=0.01, seed=1)
+    again = goldenlayers.find(model, tokenizer, facts, method="lga", confidence=0.01)
+    other = goldenlayers.find(model, tokenizer, facts, method="lga", confidence=0.01, seed=1)
     assert [a.id for a in easy.answers] == [a.id for a in again.answers]
     assert [a.id for a in easy.answers] != [a.id for a in other.answers]
 
 
 def test_same_input_same_bits():
     model, tokenizer = tiny.model("gemma2", torch.float32), tiny.tokenizer("gemma2")
-    first = goldenlayers.find(model, tokenizer, tiny.FACTS)
-    second = goldenlayers.find(model, tokenizer, tiny.FACTS)
+    first = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga")
+    second = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga")
     assert [s.score for s in first.layers] == [s.score for s in second.layers]
     assert [s.stability for s in first.layers] == [s.stability for s in second.layers]
 
@@ -234,14 +243,16 @@ def test_same_input_same_bits():
 )
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(SettingsError, match=message):
-        goldenlayers.find(tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS, **settings)
+        goldenlayers.find(
+            tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS, method="lga", **settings
+        )
 
 
 def test_bad_facts_are_named():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
     with pytest.raises(FactError, match="two facts have the id '1'"):
-        goldenlayers.find(model, tokenizer, [tiny.FACTS[0], tiny.FACTS[0]])
+        goldenlayers.find(model, tokenizer, [tiny.FACTS[0], tiny.FACTS[0]], method="lga")
     with pytest.raises(FactError, match="no facts to choose on"):
-        goldenlayers.find(model, tokenizer, [])
+        goldenlayers.find(model, tokenizer, [], method="lga")
     with pytest.raises(FactError, match="none of the 7 facts is in split 'test'"):
-        goldenlayers.find(model, tokenizer, FactSet(tuple(tiny.FACTS)), split="test")
+        goldenlayers.find(model, tokenizer, FactSet(tuple(tiny.FACTS)), method="lga", split="test")

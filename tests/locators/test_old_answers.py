@@ -75,14 +75,14 @@ def test_a_changed_weight_or_length_or_tokenizer_is_another_key(pair, asked):
 
 def test_find_keeps_them_with_the_result_and_can_be_told_not_to_cache(pair, asked, tmp_path):
     folder = old_answers.cache_dir()
-    ranking = find(*pair, FACTS, cache=False)
+    ranking = find(*pair, FACTS, method="lga", cache=False)
     assert not (folder / NAME).exists()
-    again = find(*pair, FACTS)
+    again = find(*pair, FACTS, method="lga")
     assert (folder / NAME).exists()
     assert [a.old_ids for a in again.answers] == [a.old_ids for a in ranking.answers]
     assert all(a.old_source == "model" and a.old_ids for a in again.answers)
     asked.clear()
-    assert find(*pair, FACTS).layers == again.layers
+    assert find(*pair, FACTS, method="lga").layers == again.layers
     assert asked == []
 
 

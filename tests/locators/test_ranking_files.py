@@ -18,7 +18,7 @@ from tests import tiny
 def ranking():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
     facts = [*tiny.FACTS, goldenlayers.Fact("same", "Korvo", "Korvo uses the", "mark", "mark")]
-    return goldenlayers.find(model, tokenizer, facts, old_answer="record")
+    return goldenlayers.find(model, tokenizer, facts, method="lga", old_answer="record")
 
 
 def test_round_trip(ranking, tmp_path):

@@ -45,7 +45,7 @@ def slowly(values, way):
 def test_equals_a_plain_loop(name, way):
     model, tokenizer = tiny.model(name), tiny.tokenizer(name)
     found = goldenlayers.find(model, tokenizer, FACTS, method=f"robust-lga:{way}", fence=None)
-    lga = goldenlayers.find(model, tokenizer, FACTS, fence=None)
+    lga = goldenlayers.find(model, tokenizer, FACTS, method="lga", fence=None)
     assert len(lga.answers) == 11  # more than ten, so that one is cut at either end
     values = lga.fact_scores["cosine" if way == "cosine" else "score"].tolist()
     expected = slowly(values, way)

@@ -56,7 +56,7 @@ def test_tracing_and_editing_stand_on_the_users_subject(name, template):
 def test_find_edit_evaluate_through_the_template(name, template):
     model, chat = chat_model(name, template)
     fact = tiny.FACTS[0]
-    ranking = goldenlayers.find(model, chat, tiny.FACTS[:3])
+    ranking = goldenlayers.find(model, chat, tiny.FACTS[:3], method="lga")
     assert len(ranking.answers) == 3
 
     edit = goldenlayers.edit(model, chat, fact, layer=1, templates="bare")

@@ -64,7 +64,7 @@ def in_use(name="llama"):
 def test_find_leaves_the_model_as_it_was(name, settings):
     model = in_use(name)
     before = snapshot(model)
-    goldenlayers.find(model, tiny.tokenizer(name), tiny.FACTS, **settings)
+    goldenlayers.find(model, tiny.tokenizer(name), tiny.FACTS, method="lga", **settings)
     assert_same(before, snapshot(model))
 
 
@@ -76,7 +76,7 @@ def test_an_error_in_the_middle_leaves_the_model_as_it_was():
         raise RuntimeError("stop here")
 
     with pytest.raises(RuntimeError, match="stop here"):
-        goldenlayers.find(model, tiny.tokenizer("llama"), tiny.FACTS, progress=fail)
+        goldenlayers.find(model, tiny.tokenizer("llama"), tiny.FACTS, method="lga", progress=fail)
     assert_same(before, snapshot(model))
 
 
@@ -91,7 +91,7 @@ def test_replaced_buffers_come_back():
 
 def test_find_works_inside_no_grad():
     model, tokenizer = tiny.model("llama"), tiny.tokenizer("llama")
-    outside = goldenlayers.find(model, tokenizer, tiny.FACTS)
+    outside = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga")
     with torch.no_grad():
-        inside = goldenlayers.find(model, tokenizer, tiny.FACTS)
+        inside = goldenlayers.find(model, tokenizer, tiny.FACTS, method="lga")
     assert [s.score for s in outside.layers] == [s.score for s in inside.layers]

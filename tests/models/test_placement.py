@@ -35,7 +35,9 @@ def folder(tmp_path_factory):
 
 
 def scores(loaded, **settings):
-    ranking = find(loaded.model, loaded.tokenizer, FACTS, fence=None, cache=False, **settings)
+    ranking = find(
+        loaded.model, loaded.tokenizer, FACTS, method="lga", fence=None, cache=False, **settings
+    )
     return torch.tensor([s.score for s in ranking.layers])
 
 

@@ -16,7 +16,7 @@ from tests import tiny
 
 @pytest.fixture(scope="module")
 def ranking():
-    return goldenlayers.find(tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS)
+    return goldenlayers.find(tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS, method="lga")
 
 
 def with_scores(ranking, scores, fences):
@@ -81,7 +81,9 @@ def test_negative_scores_only(ranking):
 
 
 def test_one_fact_has_no_stability_panel():
-    ranking = goldenlayers.find(tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS[:1])
+    ranking = goldenlayers.find(
+        tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS[:1], method="lga"
+    )
     assert all(s.stability is None for s in ranking.layers)
     assert len(ranking.plot().axes) == 1
 

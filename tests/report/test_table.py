@@ -16,7 +16,9 @@ from tests import tiny
 
 @pytest.mark.parametrize("nothing", [None, math.nan])
 def test_what_is_missing_is_a_dash(nothing):
-    ranking = goldenlayers.find(tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS[:2])
+    ranking = goldenlayers.find(
+        tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS[:2], method="lga"
+    )
     columns = {"rewrite": nothing, "facts": nothing, "standard_error": nothing}
     layers = (
         LayerScore(0, 0.5, 1, more={"rewrite": 0.0, "facts": 3.0, "standard_error": 0.0},

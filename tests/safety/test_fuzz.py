@@ -53,7 +53,7 @@ def adapter(folder):
 
 def ranking(folder):
     _, model, tokenizer = _edit()
-    gl.find(model, tokenizer, tiny.FACTS).save(folder)
+    gl.find(model, tokenizer, tiny.FACTS, method="lga").save(folder)
 
     def read():
         again = gl.LayerRanking.load(folder)

@@ -61,7 +61,7 @@ def test_apply(kind, base, folder, capsys):
 
 def test_easyedit(base, folder, capsys):
     model, tokenizer, identity = loaded(base)
-    gl.find(model, tokenizer, tiny.FACTS, identity=identity).save(folder)
+    gl.find(model, tokenizer, tiny.FACTS, method="lga", identity=identity).save(folder)
 
     def read():
         out = folder / "hparams.yaml"

@@ -287,7 +287,9 @@ def test_links_that_point_out_of_a_folder(adapter, tmp_path):
 
 
 def test_a_ranking_whose_table_is_elsewhere(tmp_path):
-    ranking = gl.find(tiny.model("llama", torch.float32), tiny.tokenizer("llama"), tiny.FACTS[:3])
+    ranking = gl.find(
+        tiny.model("llama", torch.float32), tiny.tokenizer("llama"), tiny.FACTS[:3], method="lga"
+    )
     ranking.save(tmp_path / "r")
     table = tmp_path / "r" / "fact_scores.csv"
     table.rename(tmp_path / "table.csv")

@@ -77,7 +77,7 @@ def test_many_weights_are_counted_and_an_overflow_is_told_from_them():
     narrow.model.norm.weight.data.fill_(60000.0)
     narrow.lm_head.weight.data.fill_(60000.0)
     with pytest.raises(ModelError, match=r"in float16, though its weights are not: .*wider dtype"):
-        gl.find(narrow, tiny.tokenizer("llama"), FACTS)
+        gl.find(narrow, tiny.tokenizer("llama"), FACTS, method="lga")
 
 
 def bad_fact(model, tokenizer):

@@ -17,7 +17,7 @@ from goldenlayers.facts.bundled import bundled_facts
 from goldenlayers.facts.read import read_facts
 
 DEVELOPMENT, CONFIRMATION = "development", "confirmation"
-WORLD = 150  # facts of a small model's own, whose edits are cheap
+WORLD = 150  # facts of a small model's own in its confirmation cells; their edits are cheap
 # published files by data set, below the folder that holds them
 FILES = {
     "zsre": "zsre/ZsRE-test-all.first400.json",
@@ -92,9 +92,9 @@ def _cells() -> list[Cell]:
         Cell("bundled-bundled-r-rome", DEVELOPMENT, "bundled", "bundled", None, "r-rome", 90)
     )
     for model in ("gpt2-1", "gemma3-1", "qwen3-1"):
-        cells.append(Cell(f"{model}-r-rome", DEVELOPMENT, model, "world", None, "r-rome", WORLD))
+        cells.append(Cell(f"{model}-r-rome", DEVELOPMENT, model, "world", None, "r-rome", 200))
         cells.append(
-            Cell(f"{model}-emmet", DEVELOPMENT, model, "world", None, "emmet", WORLD, {}, "model")
+            Cell(f"{model}-emmet", DEVELOPMENT, model, "world", None, "emmet", 200, {}, "model")
         )
     return cells + _confirmation()
 

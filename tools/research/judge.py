@@ -31,14 +31,14 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parent))
 from choosers import BASELINES, CANDIDATES, EDITING, RANDOM, TRUTH, Chooser, Floats, Seen, raced
 from measured import write_measured
-from verdict import by_cell, over_cells, verdict
+from verdict import by_cell, over_cells, scores_by_layer, verdict
 
 from goldenlayers.metrics.scores import MEAN_OF
 from goldenlayers.sweep.objective import LayerScores, ties
 
 QUANTILES = (0.025, 0.975)
 FEW = 4  # draws of each resample
-WIDTH = 180
+WIDTH = 230
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,16 @@ def main() -> None:
     parser.add_argument("--objective", default="mean")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--registered", type=Path, help="the choice and its rule")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="write all figures, cell by cell")
     parser.add_argument(
         "--measured", type=Path, help="write what the package says of its methods' choices"
     )
+    parser.add_argument("--scores", action="store_true", help="print the scores by layer alone")
     args = parser.parse_args()
-    parser.add_argument("--all", action="store_true", help="print each cell with all choosers")
-    args = parser.parse_args()
+    if args.scores:
+        for path in args.cells:
+            Console().print(scores_by_layer(path.stem, _read(path)))
+        return
     rule = json.loads(args.registered.read_text(encoding="utf-8")) if args.registered else None
     if rule is not None:
         cells = {path.stem for path in args.cells}
@@ -100,8 +103,7 @@ def main() -> None:
             setattr(args, name, rule[name])
     found, spent, races, models = {}, {}, {}, {}
     for path in args.cells:
-        with np.load(path, allow_pickle=False) as arrays:
-            seen = {name: arrays[name] for name in arrays.files}
+        seen = _read(path)
         proxy = args.proxy or len(seen["facts"]) // 2
         spent[path.stem] = share_of_time(seen)
         found[path.stem] = judge(
@@ -113,7 +115,7 @@ def main() -> None:
         races[path.stem] = edits_of_race(seen, proxy, args.seed)
     console = Console(width=WIDTH)
     console.print(over_cells(found))
-    console.print(by_cell(found, None if args.all else [*BASELINES, RANDOM, *EDITING], spent))
+    console.print(by_cell(found, [*BASELINES, RANDOM, *EDITING], spent))
     print(
         f"verified makes {np.mean(list(races.values())):.0%} of brute force's edits, "
         f"{min(races.values()):.0%} to {max(races.values()):.0%} by cell"
@@ -125,6 +127,11 @@ def main() -> None:
     if args.json:
         data = {c: {k: e.told() for k, e in one.items()} for c, one in found.items()}
         args.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> Seen:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def judge(

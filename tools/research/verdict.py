@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from goldenlayers.metrics.scores import MEAN_OF
+
 Found = Mapping[str, Mapping[str, Any]]  # by cell and chooser: judge.Excess
 LOW, HIGH = 0.025, 0.975
 
@@ -82,18 +84,31 @@ def over_cells(found: Found) -> Table:
     return table
 
 
-def by_cell(found: Found, names: Sequence[str] | None, spent: Mapping[str, float]) -> Table:
-    """Return the excess by cell, a row each, for some choosers or all."""
+def by_cell(found: Found, names: Sequence[str], spent: Mapping[str, float]) -> Table:
+    """Return the excess by cell, a row each, for some choosers."""
     table = Table(title="excess over brute force on the same proxy facts by cell, points (95 %)")
-    names = list(next(iter(found.values()))) if names is None else names
     for name in ("cell", "floor", *names, "staged's time"):
-        table.add_column(name, justify="left" if name == "cell" else "right")
+        first = name == "cell"
+        table.add_column(name, justify="left" if first else "right", no_wrap=first)
     for cell, one in found.items():
         some = [one[name] for name in names]
         table.add_row(
             cell, points(some[0].floor), *(ranged(e.mean, e.low, e.high) for e in some),
             f"{spent[cell]:.1%}",
         )  # fmt: skip
+    return table
+
+
+def scores_by_layer(cell: str, seen: Mapping[str, Any]) -> Table:
+    """Return the facts' mean scores after an edit at each layer, in percent."""
+    table = Table(title=f"{cell}: {len(seen['facts'])} facts, scores by layer, percent")
+    for name in ("layer", *MEAN_OF):
+        table.add_column(name, justify="right")
+    for j, layer in enumerate(seen["layers"]):
+        shares = [seen[f"truth_{name}"][:, j] for name in MEAN_OF]
+        table.add_row(
+            str(layer), *("" if np.isnan(x).all() else f"{100 * np.nanmean(x):.1f}" for x in shares)
+        )
     return table
 
 

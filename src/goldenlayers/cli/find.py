@@ -52,14 +52,14 @@ def command(
     method: Annotated[
         str,
         typer.Option(
-            help="lga: layer gradient analysis. verified: the best by LGA race with real edits. "
-            "staged: few real edits, closing in on the best layers. brute-force: edit at every "
-            "layer and look. cma: causal mediation analysis. Also "
-            "robust-lga:WAY, predicted:WAY, attribution-patching, gradient-norm, middle, random, "
-            "fixed:N.",
+            help="auto: what is recommended, at present lga. lga: layer gradient analysis, from "
+            "gradients alone, in seconds. verified: the best by LGA race with real edits. staged: "
+            "few real edits, closing in on the best layers. brute-force: edit at every layer and "
+            "look. cma: causal mediation analysis. Also robust-lga:WAY, predicted:WAY, "
+            "attribution-patching, gradient-norm, middle, random, fixed:N.",
             rich_help_panel=HOW,
         ),
-    ] = "lga",
+    ] = "auto",
     objective: method_options.Objective = "mean",
     old_answer: Annotated[
         str,
@@ -161,8 +161,9 @@ def command(
 
     Scores every layer by how the gradients of the old and the new answer agree there (LGA, arXiv
     2602.20207), without editing anything; or, with --method, by another way, up to editing every
-    fact at every layer. Prints the layers, marks the golden one and the runners-up, and writes
-    ranking.json, fact_scores.csv and scores.png into a folder.
+    fact at every layer. Prints the layers, marks the golden one and the runners-up, says how far
+    such choices were from the truth where that was measured, and writes ranking.json,
+    fact_scores.csv and scores.png into a folder. The model is left as it was.
 
     The methods that edit keep every finished edit in the folder too: after Ctrl-C, or whatever
     stopped them, the same command with --resume goes on.

@@ -58,7 +58,9 @@ def resolve_layers(
         # here and not above: some locators edit, and need the editors
         from goldenlayers.locators.find import find
 
-        ranking = find(model, tokenizer, bundled_facts(), site=site, seed=seed, progress=progress)
+        ranking = find(
+            model, tokenizer, bundled_facts(), method="lga", site=site, seed=seed, progress=progress
+        )
         return _ranked(ranking, model, sites, width), _by(ranking)
     named = layer if isinstance(layer, Sequence) and not isinstance(layer, str) else [layer]
     return choose_layers(sites, [_number(n, layer) for n in named]), "given"

@@ -15,6 +15,7 @@ from goldenlayers.errors import FactError, SettingsError
 from goldenlayers.facts.fact import Fact
 from goldenlayers.facts.fact_set import FactSet
 from goldenlayers.locators.base import Locator, Request
+from goldenlayers.locators.measured import measured
 from goldenlayers.locators.ranking import LayerRanking
 from goldenlayers.locators.registry import make_locator
 from goldenlayers.models.causal import require_causal
@@ -31,7 +32,7 @@ def find(
     model: Any,
     tokenizer: Any,
     facts: Sequence[Fact],
-    method: str | Locator = "lga",
+    method: str | Locator = "auto",
     *,
     layers: str | Sequence[int] | None = None,
     site: str | None = None,
@@ -56,8 +57,9 @@ def find(
         model: A causal language model of transformers.
         tokenizer: Its fast tokenizer.
         facts: Facts to choose on, a `FactSet` or any sequence.
-        method: Name of the locator: "lga", "verified", "staged", "brute-force", "cma",
-            "attribution-patching", "gradient-norm", "middle", "random", "fixed:N"; or a locator.
+        method: Name of the locator: "auto" (what is recommended: "lga"), "lga", "staged",
+            "verified", "brute-force", "cma", "attribution-patching", "gradient-norm", "middle",
+            "random", "fixed:N"; or a locator.
         layers: Layers to choose among: None for all, numbers, or text such as "5-20".
         site: Qualified name of the edit site with "{}" for the layer, if structure does not tell.
         split: "auto" (the proxy facts where any are marked, else all), "proxy", "test" or "all".
@@ -111,8 +113,12 @@ def find(
                     None if store is None else Path(store), resume, cache, engine=engine,
                 )
             )  # fmt: skip
+    of_model = (identity or identify(model)).to_dict()
+    known = measured(locator, of_model)
     return replace(
         ranking,
+        notes=(*ranking.notes, str(known)),
+        details={**ranking.details, "measured": known.to_dict()},
         settings=asdict(locator)
         | {
             "seed": seed,
@@ -123,7 +129,7 @@ def find(
             "sites": [s.name for s in sites],
         }
         | chat_setting(tokenizer),
-        model=(identity or identify(model)).to_dict(),
+        model=of_model,
         facts={
             **chosen.origin(),
             "chosen": len(chosen),

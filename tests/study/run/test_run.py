@@ -80,7 +80,7 @@ def test_a_ranking_is_what_find_gives_on_the_proxy_facts(made):
     from goldenlayers.facts import read_facts
 
     model = tiny.model("gpt2", torch.float32)
-    alone = find(model, tiny.tokenizer("gpt2"), read_facts(study.data[1].facts), scope="mlp",
+    alone = find(model, tiny.tokenizer("gpt2"), read_facts(study.data[1].facts), "lga", scope="mlp",
                  old_answer="model", split="proxy")  # fmt: skip
     assert stored.golden == alone.golden
     assert stored.fact_scores["score"] == pytest.approx(alone.fact_scores["score"], rel=1e-5)

@@ -1,81 +1,26 @@
-"""The study of choosers: what it collects, and how it judges."""
+"""The study of choosers: what it collects, and how layers are chosen from that."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import goldenlayers as gl
 from tests import tiny
+from tests.research.made_up import made_up
 from tests.scripts import tool
+
+DOCS = Path(__file__).parents[2] / "docs" / "research"
 
 
 @pytest.fixture(scope="module")
 def tools():
     return {"collect": tool("research/collect.py"), "judge": tool("research/judge.py"),
             "verdict": tool("research/verdict.py")}  # fmt: skip
-
-
-def made_up(n=40, layers=6, seed=0):
-    """A cell in which layer 2 is best by a tenth, and facts differ."""
-    rng = np.random.default_rng(seed)
-    truth = 0.5 + 0.02 * rng.standard_normal((n, layers))
-    truth[:, 2] += 0.1
-    truth[:, 4] -= 0.2
-    nothing = np.full((n, layers), np.nan)
-    return {
-        "facts": np.array([f"f{i}" for i in range(n)]),
-        "layers": np.arange(10, 10 + layers),
-        "truth_rewrite": truth,
-        **{f"truth_{m}": nothing for m in ("rephrase", "locality", "portability")},
-        "lga_score": rng.standard_normal((n, layers)),
-        "hint": truth + 0.001 * rng.standard_normal((n, layers)),
-    }
-
-
-def always(layer):
-    return lambda seen: np.arange(seen["hint"].shape[1]) == layer
-
-
-def test_excess_is_what_a_choice_loses_against_brute_force(tools):
-    choosers = {
-        "lga": always(0),
-        "truth": lambda seen: seen["hint"].mean(0),
-        "best": always(2),
-        "worst": always(4),
-    }
-    found = tools["judge"].judge(made_up(), choosers, 20, 50, 50, "mean", 0)
-    assert found["best"].mean == 0.0
-    assert found["truth"].mean == 0.0
-    assert found["worst"].mean == pytest.approx(0.3, abs=0.02)
-    assert found["worst"].low < 0.3 < found["worst"].high < 0.33
-    assert found["lga"].mean == pytest.approx(0.1, abs=0.02)
-    mean, low, high = found["worst"].than["lga"]
-    assert low < mean < high
-    assert mean == pytest.approx(0.2, abs=0.02)
-    assert found["lga"].than["lga"] == (0.0, 0.0, 0.0)
-    assert found["worst"].layers == {14: 1.0}
-    # a layer at random: the mean of one a fifth worse, four a tenth worse, and the best
-    assert found["random"].mean == pytest.approx((0.3 + 4 * 0.1) / 6, abs=0.01)
-    assert found["worst"].than["random"][0] == pytest.approx(0.3 - 0.7 / 6, abs=0.02)
-
-
-def test_the_floor_is_not_negative_where_brute_force_errs(tools):
-    """Cross-fitted: layers that are all alike give a floor of zero, not below and not above."""
-    cell = made_up(n=60)
-    cell["truth_rewrite"] = np.random.default_rng(3).standard_normal((60, 6))
-    found = tools["judge"].judge(cell, {"lga": always(0)}, 30, 400, 2, "mean", 0)
-    assert abs(found["lga"].floor) < 0.05
-    biased = float(np.sqrt(2 * np.log(6)) / np.sqrt(30) / 1.5)  # of an argmax judged on itself
-    assert abs(found["lga"].regret) < biased
-    assert found["lga"].regret == pytest.approx(found["lga"].floor + found["lga"].mean)
-    cell["truth_rewrite"][:, 2] += 1.0
-    found = tools["judge"].judge(cell, {"lga": always(0)}, 30, 50, 2, "mean", 0)
-    assert found["lga"].floor == 0.0
-    assert found["lga"].regret == pytest.approx(1.0, abs=0.4)
 
 
 def test_choosers_see_the_proxy_facts_alone_and_never_the_truth(tools):
@@ -88,38 +33,6 @@ def test_choosers_see_the_proxy_facts_alone_and_never_the_truth(tools):
     tools["judge"].judge(made_up(), {"lga": spy}, 15, 3, 1, "mean", 0)
     assert all(names == {"lga_score", "hint"} for names, _ in seen_by)
     assert [n for _, n in seen_by[:3]] == [15] * 3
-
-
-def test_a_fact_is_never_on_both_sides(tools):
-    """Each fact's hint is the same as its truth, so that what was chosen on can be told."""
-    cell = made_up(n=12)
-    truth = tools["judge"].LayerScores(
-        tuple(cell["facts"]), tuple(cell["layers"]), {"rewrite": cell["truth_rewrite"]}
-    )
-    rng = np.random.default_rng(1)
-    taken = []
-    judged = []
-
-    class Spy(type(truth)):
-        def by_layer(self, objective, weights=None):
-            judged.append(np.asarray(weights))
-            return np.zeros(6)
-
-    spied = Spy(truth.facts, truth.layers, truth.values)
-
-    def chooser(seen):
-        taken.append(len(seen["hint"]))
-        return np.zeros(6)
-
-    counts = np.bincount(rng.integers(12, size=12), minlength=12)
-    tools["judge"]._draws(cell, spied, {"lga": chooser}, counts, 5, 20, "mean", rng)
-    # of each draw: all that are left, the proxy facts, and the halves of those left
-    for test, proxy, one, other in zip(*(judged[i::4] for i in range(4)), strict=True):
-        assert not (test * proxy).any()
-        np.testing.assert_array_equal(test + proxy, counts)
-        np.testing.assert_array_equal(one + other, test)
-        assert not (one * other).any()
-    assert taken == [int(p.sum()) for p in judged[1::4]]
 
 
 def test_the_candidates_on_scores_that_are_known(tools):
@@ -170,31 +83,11 @@ def test_a_cell_is_collected_and_goes_on(tools, tmp_path, monkeypatch):
         assert np.isfinite(seen[name][:, :-1]).all(), name
     assert np.isnan(seen["truth_portability"]).all()
     # in the order of the facts
-    ranking = gl.find(tiny.model("llama").float(), tiny.tokenizer("llama"), tiny.FACTS[:4])
+    ranking = gl.find(
+        tiny.model("llama").float(), tiny.tokenizer("llama"), tiny.FACTS[:4], method="lga"
+    )
     rows = [list(seen["facts"]).index(a.id) for a in ranking.answers]
     np.testing.assert_allclose(seen["lga_score"][rows], ranking.fact_scores["score"], rtol=1e-3)
-
-
-def test_the_verdict_is_what_the_rule_says(tools):
-    rule = {"chooser": "best", "mean_at_most": 0.01, "upper_at_most": 0.03, "time_at_most": 0.1}
-    choosers = {"lga": always(0), "best": always(2), "worst": always(4)}
-    found = {c: tools["judge"].judge(made_up(seed=n), choosers, 20, 20, 20, "mean", 0)
-             for n, c in enumerate("ab")}  # fmt: skip
-    quick = {"a": 0.08, "b": 0.09}
-    lines = tools["verdict"].verdict(found, quick, rule)
-    assert lines[-2:] == ["better than LGA: confirmed", "the goal: met"]
-    assert sum(line.startswith("met: ") for line in lines) == 4
-    assert any(line.startswith("a: within") for line in lines)
-    lines = tools["verdict"].verdict(found, {"a": 0.08, "b": 0.2}, rule)
-    assert lines[-2:] == ["better than LGA: confirmed", "the goal: not met"]
-    (missed,) = [line for line in lines if line.startswith("NOT MET")]
-    assert "time 14.0%" in missed
-    lines = tools["verdict"].verdict(found, quick, rule | {"chooser": "worst"})
-    assert sum(line.startswith("NOT MET") for line in lines) == 3
-    assert any(line.startswith("a: beyond") for line in lines)
-    assert lines[-2:] == ["better than LGA: not confirmed", "the goal: not met"]
-    (against,) = [line for line in lines if "less LGA's" in line]
-    assert "less LGA's +20." in against or "less LGA's +19." in against
 
 
 def test_confirmation_cells_stay_closed(tools, monkeypatch, capsys):
