@@ -31,14 +31,15 @@ def test_choosers_see_the_proxy_facts_alone_and_never_the_truth(tools):
         return np.zeros(6)
 
     tools["judge"].judge(made_up(), {"lga": spy}, 15, 3, 1, "mean", 0)
-    assert all(names == {"lga_score", "hint"} for names, _ in seen_by)
+    assert all(names == {"lga_score", "hint", "layers"} for names, _ in seen_by)
     assert [n for _, n in seen_by[:3]] == [15] * 3
 
 
 def test_the_candidates_on_scores_that_are_known(tools):
     choosers = tools["judge"]
     scores = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0], [900.0, 2.0, 3.0, 4.0]])
-    seen = {"lga_score": scores, "lga_cosine": scores / 1000, "lga_new_norm": np.ones((3, 4))}
+    seen = {"lga_score": scores, "lga_cosine": scores / 1000, "lga_new_norm": np.ones((3, 4)),
+            "layers": np.array([2, 4, 6, 17])}  # fmt: skip
     products = ("rank", "median", "cosine")
     at = {name: int(np.nanargmax(choosers.CANDIDATES[name](seen))) for name in products}
     assert at["median"] == 3
@@ -47,6 +48,7 @@ def test_the_candidates_on_scores_that_are_known(tools):
     assert np.nanargmax(choosers.BASELINES["lga"](seen)) == 3  # the fences throw layer 0 out
     assert np.isnan(choosers.BASELINES["lga"](seen)[0])
     assert np.nanargmax(choosers.BASELINES["middle"](seen)) == 2
+    assert np.nanargmax(choosers.BASELINES["layer 5"](seen)) == 1  # 4, the shallower of two
     seen["lga_new_norm"] = np.array([[1.0, 1.0, 1.0, 0.0]] * 3)  # the last layer is not reached
     assert np.isnan(choosers.CANDIDATES["median"](seen)[3])
 

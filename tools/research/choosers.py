@@ -1,9 +1,9 @@
 """Ways to choose a layer from what gradients say of facts: candidates, and those they must beat.
 
 Each takes the arrays of the proxy facts, (n, L) by name as tools/research/collect.py writes them,
-and returns scores (L,); the layer with the greatest one is chosen, the shallowest of several, NaN
-never. Those of `EDITING` look at some of the facts' own scores too (`TRUTH`), as if they had made
-these edits; the others never do.
+and "layers", (L,) their numbers, and returns scores (L,); the layer with the greatest one is
+chosen, the shallowest of several, NaN never. Those of `EDITING` look at some of the facts' own
+scores too (`TRUTH`), as if they had made these edits; the others never do.
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ def cma(seen: Seen) -> Floats:
 
 
 def fixed(seen: Seen, *, share: float | None = None, layer: int | None = None) -> Floats:
-    """One layer, by its number or its share of the depth."""
-    depth = seen["lga_score"].shape[1]
-    at = min(depth - 1, layer if layer is not None else int(depth * (share or 0.0)))
+    """One layer: that of a number, or the next to it of those there are; or a share of them."""
+    numbers = seen["layers"]
+    depth = len(numbers)
+    at = int(depth * (share or 0.0)) if layer is None else int(np.abs(numbers - layer).argmin())
     return np.asarray(np.arange(depth) == at, dtype=np.float64)
 
 

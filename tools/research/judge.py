@@ -229,6 +229,7 @@ def _draws(
         test = truth.by_layer(objective, np.where(weights > 0, 0.0, counts))
         best = ties(truth.by_layer(objective, weights))[0]
         proxies = {name: x[rows] for name, x in seen.items() if x.ndim == 2}
+        proxies["layers"] = seen["layers"]
         blind = {name: x for name, x in proxies.items() if not name.startswith(TRUTH)}
         for name, chooser in choosers.items():
             at = ties(chooser(proxies if name in EDITING else blind))[0]
