@@ -33,7 +33,10 @@ def refuse(cli, llama, facts_file, tmp_path):
 
 
 SETTINGS = {
-    ("--method", "magic"): "method 'magic' is unknown; expected one of lga, robust-lga, verified, "
+    (
+        "--method",
+        "magic",
+    ): "method 'magic' is unknown; expected one of auto, lga, robust-lga, verified, "
     "staged, brute-force, cma, attribution-patching, gradient-norm, predicted, middle, random, "
     "fixed:N",
     ("--scope", "all"): "scope 'all' is unknown; expected one of site, mlp",

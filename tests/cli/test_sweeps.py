@@ -133,8 +133,8 @@ def test_find_staged(cli, llama, facts, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(("--objective", "mean"), "--objective has no effect with --method lga"),
-     (("--resume",), "--resume has no effect with --method lga"),
+    [(("--objective", "mean"), "--objective has no effect with --method auto"),
+     (("--resume",), "--resume has no effect with --method auto"),
      (("--method", "brute-force", "--fence", 2), "--fence has no effect with --method brute-force"),
      (("--method", "middle", "--lr", 1), "--lr has no effect with --method middle"),
      (("--method", "verified", "--race", "some"), "--race 'some': expected a number of layers"),

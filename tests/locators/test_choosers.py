@@ -63,7 +63,9 @@ def test_fixed_must_be_among_the_layers():
 
 
 def test_unknown_methods_and_settings_are_refused():
-    with pytest.raises(SettingsError, match="method 'lga:3' is unknown; expected one of lga, "):
+    with pytest.raises(
+        SettingsError, match="method 'lga:3' is unknown; expected one of auto, lga, "
+    ):
         make_locator("lga:3")
     with pytest.raises(SettingsError, match="method 'middle' has no setting 'k'; it has none"):
         make_locator("middle", k=3)

@@ -227,7 +227,7 @@ def test_same_input_same_bits():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "x"}, "method 'x' is unknown; expected one of lga"),
+        ({"method": "x"}, "method 'x' is unknown; expected one of auto, lga"),
         ({"scope": "x"}, "scope 'x' is unknown; expected one of site, mlp"),
         ({"old_answer": "x"}, "old_answer 'x' is unknown"),
         ({"fence": -1.0}, "fence -1.0: expected"),
@@ -244,7 +244,10 @@ def test_same_input_same_bits():
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(SettingsError, match=message):
         goldenlayers.find(
-            tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS, method="lga", **settings
+            tiny.model("llama"),
+            tiny.tokenizer("llama"),
+            tiny.FACTS,
+            **{"method": "lga", **settings},
         )
 
 

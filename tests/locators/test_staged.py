@@ -82,7 +82,7 @@ def test_edits_are_bounded_by_their_share_and_their_number():
     assert staged.edits(40, 30) == 90
     assert staged.edits(10, 30) == 45  # so many of each layer at least
     assert staged.edits(1, 30) == 30
-    assert make_locator("staged", most_edits=None).edits(137, 30) == 329
+    assert make_locator("staged", most_edits=None).edits(137, 30) == 309
 
 
 @pytest.mark.parametrize(
