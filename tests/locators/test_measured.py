@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+import goldenlayers as gl
 from goldenlayers.locators import measured as module
 from goldenlayers.locators.measured import measured
 from goldenlayers.locators.registry import make_locator
+from tests import tiny
 
 LLAMA = {"architecture": "LlamaForCausalLM", "parameters": 130_000_000}
 DATA = {
@@ -39,8 +41,9 @@ def test_the_figures_of_models_of_the_same_class_and_size(figures):
     assert found.cells == 2
     assert str(found) == (
         "Measured on models like this one (LlamaForCausalLM, 100 million parameters; 2 cells): "
-        "layers chosen by lga score 10.0 points worse than brute force's on the same facts "
-        "(95 %: +5.0 to +20.0). --method verified looks here."
+        "layers chosen by lga with its defaults score 10.0 points worse in the mean than brute "
+        "force's on the same facts (95 %: +5.0 to +20.0). Real edits tell how far on yours: "
+        "golden-layers find --method verified."
     )
     json.dumps(found.to_dict())
     verified = str(measured(make_locator("verified"), LLAMA))
@@ -59,7 +62,7 @@ def test_of_another_class_or_size_all_figures_and_a_warning(figures, other):
     text = str(found)
     assert "none like this one (3 to 100 million parameters; 3 cells)" in text
     staged = str(measured(make_locator("staged"), LLAMA | other))
-    assert "0.4 points better than brute force's" in staged
+    assert "0.4 points better in the mean than brute force's" in staged
     assert "(95 %: −1.0 to +2.0)" in staged
 
 
@@ -70,8 +73,16 @@ def test_ways_are_told_apart_and_what_was_not_measured_is_called_so(figures):
         found = measured(make_locator(method), LLAMA)
         assert found.excess is None
         assert str(found) == (
-            f"Not measured: how far choices by {method} are from the truth. "
-            "--method verified looks, with real edits."
+            f"How far layers chosen by {method} are from the best was not measured on any model "
+            "yet. Real edits tell how far on yours: golden-layers find --method verified."
         )
     truth = str(measured(make_locator("brute-force"), LLAMA | {"parameters": 1}))
     assert truth.endswith("is 3.0 points below the best layer.")
+
+
+@pytest.mark.parametrize("method", ["lga", "middle", "staged"])
+def test_every_ranking_carries_it(method):
+    ranking = gl.find(tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS[:3], method)
+    assert ranking.details["measured"]["method"] == method
+    assert ranking.details["measured"]["architecture"] == "LlamaForCausalLM"
+    assert f"chosen by {method}" in ranking.notes[-1]

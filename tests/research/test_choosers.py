@@ -17,12 +17,6 @@ from tests.scripts import tool
 DOCS = Path(__file__).parents[2] / "docs" / "research"
 
 
-@pytest.fixture(scope="module")
-def tools():
-    return {"collect": tool("research/collect.py"), "judge": tool("research/judge.py"),
-            "verdict": tool("research/verdict.py")}  # fmt: skip
-
-
 def test_choosers_see_the_proxy_facts_alone_and_never_the_truth(tools):
     seen_by = []
 

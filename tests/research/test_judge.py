@@ -16,12 +16,6 @@ from tests.scripts import tool
 DOCS = Path(__file__).parents[2] / "docs" / "research"
 
 
-@pytest.fixture(scope="module")
-def tools():
-    return {"collect": tool("research/collect.py"), "judge": tool("research/judge.py"),
-            "verdict": tool("research/verdict.py")}  # fmt: skip
-
-
 def test_excess_is_what_a_choice_loses_against_brute_force(tools):
     choosers = {
         "lga": always(0),

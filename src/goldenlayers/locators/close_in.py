@@ -1,10 +1,10 @@
 """A few real edits, closing in on the best layers in rounds.
 
 The first round edits some facts at layers spread over the whole depth, half of the facts at those
-between the others' (facts that share their layers are edited side by side, which is cheap). From
-then on, a curve along the depth is laid through what is known (`goldenlayers.locators.curve`), and
-the next facts are edited at the layers that are likeliest to be the best: fewer layers in each
-round, on the same facts, so that they are compared fairly.
+between the others' (facts that share their layers are edited side by side, which is cheap). Then a
+curve along the depth is laid through what is known (`goldenlayers.locators.curve`), and other facts
+are edited at the few layers that are likeliest to be the best, each fact at all of them, so that
+they are compared fairly.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ FILE = Path(__file__).with_name("measured.json")
 ALL = "all"  # models, whatever their class
 ALIKE = 4.0  # a model of the same class is like a measured one up to this ratio of their parameters
 TRUTH = "brute-force"
+LOOKS = " Real edits tell how far on yours: golden-layers find --method verified."
 WAYS = ("way", "layer")  # settings that make a method another one, as in robust-lga:rank
 
 
@@ -54,10 +55,11 @@ class Measured:
 
     def __str__(self) -> str:
         """Say it in one line."""
+        looks = "" if self.method in (TRUTH, "verified") else LOOKS
         if self.excess is None or self.parameters is None:
             return (
-                f"Not measured: how far choices by {self.method} are from the truth. "
-                "--method verified looks, with real edits."
+                f"How far layers chosen by {self.method} are from the best was not measured on any "
+                f"model yet.{looks}"
             )
         least, most = (f"{n / 1e6:.3g}" for n in self.parameters)
         size = least if least == most else f"{least} to {most}"
@@ -77,11 +79,11 @@ class Measured:
         else:
             mean, low, high = (100 * x for x in self.excess)
             what = (
-                f"layers chosen by {self.method} score {abs(mean):.1f} points "
-                f"{'worse' if mean >= 0 else 'better'} than brute force's on the same facts "
+                f"layers chosen by {self.method} with its defaults score {abs(mean):.1f} points "
+                f"{'worse' if mean >= 0 else 'better'} in the mean than brute force's "
+                f"on the same facts "
                 f"(95 %: {_signed(low)} to {_signed(high)})"
             )
-        looks = "" if self.method in (TRUTH, "verified") else " --method verified looks here."
         return f"{of}: {what}.{looks}"
 
 
@@ -103,7 +105,7 @@ def measured(locator: Locator, model: Mapping[str, Any]) -> Measured:
 def _of(method: str, architecture: str, parameters: int) -> Measured:
     data = _read()
     ours = [c for c in data["cells"] if c["architecture"] == architecture]
-    like = any(1 / ALIKE <= parameters / c["parameters"] <= ALIKE for c in ours if c["parameters"])
+    like = any(1 / ALIKE <= parameters / c["parameters"] <= ALIKE for c in ours)
     cells = ours if like else data["cells"]
     found = data["excess"][architecture if like else ALL].get(method)
     if found is None:

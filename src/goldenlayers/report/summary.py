@@ -50,12 +50,7 @@ def _choice(ranking: LayerRanking) -> Iterator[str]:
         if max(s.stability or 0.0 for s in ranking.layers) < 0.5:
             yield (
                 "  No layer wins half of them: the choice owes much to the sample of facts. "
-                "Take more facts, and treat the runners-up as equals"
-                + (
-                    ": golden-layers find --method verified lets them race with real edits."
-                    if ranking.method == "lga"
-                    else "."
-                )
+                "Take more facts, and treat the runners-up as equals."
             )
     yield from (f"  {escape(note)}" for note in ranking.notes)
     if outside := [s.layer for s in ranking.layers if s.side]:
