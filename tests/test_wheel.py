@@ -47,6 +47,7 @@ def wheel(tmp_path_factory):
 def test_what_is_in_the_wheel(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "goldenlayers/facts/bundled.jsonl" in names
+    assert "goldenlayers/locators/measured.json" in names
     assert "goldenlayers/py.typed" in names
     assert any(n.endswith("licenses/LICENSE") for n in names)
     assert not any(n.startswith(("tests", "bench", "tools")) for n in names)
