@@ -125,7 +125,7 @@ def test_strict_stops_at_a_record_of_a_published_file_that_is_bad(cli, llama, tm
 
 
 def test_chat(cli, llama, published, tmp_path):
-    options = ("--model", llama, "--facts", published)
+    options = ("--model", llama, "--facts", published, "--method", "lga")
     refused = cli("find", *options, "--chat", "--out", tmp_path / "no")
     assert "has no chat template" in refused.message
     (llama / "chat_template.jinja").write_text(TEMPLATE)

@@ -62,7 +62,7 @@ def facts(write_facts):
 
 def test_find(cli, llama, facts, tmp_path, workers):
     asked, done = workers
-    command = ("find", "--model", llama, "--facts", facts)
+    command = ("find", "--model", llama, "--facts", facts, "--method", "lga")
     alone = cli(*command, "--out", tmp_path / "alone")
     together = cli(*command, "--out", tmp_path / "together", *ASKED)
     assert (alone.status, together.status) == (0, 0), together.err

@@ -17,7 +17,8 @@ from tests import tiny
 def ranking(cli, llama, facts_file, tmp_path):
     """The folder that `find` writes for the tiny LLaMA."""
     folder = tmp_path / "result"
-    assert cli("find", "--model", llama, "--facts", facts_file, "--out", folder).status == 0
+    options = ("--facts", facts_file, "--method", "lga", "--out", folder)
+    assert cli("find", "--model", llama, *options).status == 0
     return folder
 
 

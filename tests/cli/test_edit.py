@@ -180,12 +180,13 @@ def test_the_golden_layer(edit, write_facts, cli, llama, tmp_path):
 
 def test_rankings_that_do_not_fit(refuse, cli, llama, gpt2, facts_file, tmp_path):
     ranking = tmp_path / "ranking"
-    assert cli("find", "--model", gpt2, "--facts", facts_file, "--out", ranking).status == 0
+    find = ("find", "--facts", facts_file, "--method", "lga", "--out", ranking)
+    assert cli(*find, "--model", gpt2).status == 0
     options = ("--facts", facts_file, "--ranking", ranking, *QUICK)
     message = refuse(*options)
     assert message.startswith("the ranking is of another model, ")
     assert message.endswith("(golden-layers find), or name the layer itself")
-    assert cli("find", "--model", llama, "--facts", facts_file, "--out", ranking).status == 0
+    assert cli(*find, "--model", llama).status == 0
     file = ranking / "ranking.json"
     good = json.loads(file.read_text(encoding="utf-8"))
     for change, expected in (

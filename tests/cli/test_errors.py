@@ -32,6 +32,7 @@ def refuse(cli, llama, facts_file, tmp_path):
     return refuse
 
 
+BY_LGA = ("--method", "lga")
 SETTINGS = {
     (
         "--method",
@@ -47,9 +48,9 @@ SETTINGS = {
     ("--fence", "abc"): "--fence 'abc': expected a number of 0 or more, or none",
     ("--fence", "-1"): "fence -1.0: expected a number of 0 or more, or none",
     ("--fence", "nan"): "fence nan: expected a number of 0 or more, or none",
-    ("--confidence", "2"): "confidence 2.0: expected a number in (0, 1]",
-    ("--confidence", "0"): "confidence 0.0: expected a number in (0, 1]",
-    ("--confidence", "nan"): "confidence nan: expected a number in (0, 1]",
+    (*BY_LGA, "--confidence", "2"): "confidence 2.0: expected a number in (0, 1]",
+    (*BY_LGA, "--confidence", "0"): "confidence 0.0: expected a number in (0, 1]",
+    (*BY_LGA, "--confidence", "nan"): "confidence nan: expected a number in (0, 1]",
     ("--batch-tokens", "0"): "batch_tokens 0: expected 1 or more",
     ("--limit", "0"): "limit 0: expected 1 or more",
     ("--layers", "99"): "layers '99': layer 99 does not exist; the model has layers 0 to 3",
@@ -128,7 +129,8 @@ def test_facts_file_that_is_not_what_it_says(refuse, tmp_path, facts_file):
 
 def test_no_fact_that_can_be_scored(refuse, write_facts):
     path = write_facts([GOOD | {"target_old": GOOD["target_new"]}])
-    assert refuse(facts=path) == (
+    assert "the new answer of each is its old one" in refuse(facts=path)
+    assert refuse("--method", "lga", facts=path) == (
         "none of the 1 facts could be scored; the first: 1: the old answer is the new answer, "
         "'Bergstad'"
     )

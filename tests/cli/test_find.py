@@ -41,10 +41,11 @@ FILES = ["fact_scores.csv", "ranking.json", "scores.png"]
 
 @pytest.fixture
 def find(cli, llama, facts_file, tmp_path):
-    """Run `find` on the tiny model; return what was printed and ranking.json."""
+    """Run `find` by LGA on the tiny model; return what was printed and ranking.json."""
 
     def find(*options, out="out", model=llama, facts=facts_file):
         folder = tmp_path / out
+        options = ("--method", "lga", *options)
         result = cli("find", "--model", model, "--facts", facts, "--out", folder, *options)
         assert result.status == 0, result.err
         return result, json.loads((folder / "ranking.json").read_text(encoding="utf-8"))
@@ -305,7 +306,8 @@ def test_results_go_into_the_working_folder_if_no_other_is_named(
     cli, llama, facts_file, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    assert cli("find", "--model", llama, "--facts", facts_file).status == 0
+    result = cli("find", "--model", llama, "--facts", facts_file, "--method", "lga")
+    assert result.status == 0
     assert sorted(p.name for p in (tmp_path / "golden-layers-out").iterdir()) == FILES
 
 

@@ -41,7 +41,9 @@ def quantized(cli, llama, facts_file, tmp_path):
 
 
 def test_find_then_edit_then_score(quantized, plain, llama, tmp_path):
-    quantized("find", "--limit", 3, "--out", tmp_path / "found")
+    quantized("find", "--limit", 3, "--out", tmp_path / "edits", "--steps", 1)
+    assert plain.pop() == [0, 1, 2, 3]  # real edits need the weights that are edited
+    quantized("find", "--limit", 3, "--method", "lga", "--out", tmp_path / "found")
     assert plain.pop() == []
     ranking = tmp_path / "found"
     # 1: three steps are too few for the fact to take

@@ -128,13 +128,37 @@ def test_find_staged(cli, llama, facts, tmp_path):
     assert data["settings"]["share"] == 0.5
     assert 3 <= data["details"]["edits"] <= 6
     assert "points better than the chosen one" in " ".join(result.out.split())
-    assert "--share 0.2" in result.out
+    assert "the same command with --resume --most-edits 10: " in " ".join(result.out.split())
+
+
+def test_the_plain_command_is_staged_and_goes_on_by_itself(cli, llama, facts, tmp_path, stop_after):
+    out = tmp_path / "out"
+    command = ("find", "--model", llama, "--facts", facts, "--out", out, *QUICK)
+    stop_after(1)
+    assert cli(*command).status == 130
+    assert not (out / "ranking.json").exists()
+    stop_after(None)
+    first = cli(*command)
+    assert first.status == 0, first.err
+    assert " edits are there already, in " in first.err
+    ranking = (out / "ranking.json").read_text()
+    assert json.loads(ranking)["method"] == "staged"
+    assert "LGA chooses" in first.out
+    again = cli(*command)
+    assert again.status == 0, again.err
+    kept, new = (json.loads(text) for text in (ranking, (out / "ranking.json").read_text()))
+    assert (kept["layers"], kept["details"]["edits"]) == (new["layers"], new["details"]["edits"])
+    # a method that is named does not go on unless it is asked to
+    assert "outcomes of a sweep are there" in cli(*command, "--method", "staged").message
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(("--objective", "mean"), "--objective has no effect with --method auto"),
-     (("--resume",), "--resume has no effect with --method auto"),
+    [(("--confidence", 0.9), "--confidence has no effect with --method auto, which is staged; it "
+      "has with lga, "),
+     (("--method", "lga", "--objective", "mean"), "--objective has no effect with --method lga; "
+      "it has with verified, staged, brute-force"),
+     (("--method", "lga", "--resume"), "--resume has no effect with --method lga"),
      (("--method", "brute-force", "--fence", 2), "--fence has no effect with --method brute-force"),
      (("--method", "middle", "--lr", 1), "--lr has no effect with --method middle"),
      (("--method", "verified", "--race", "some"), "--race 'some': expected a number of layers"),

@@ -43,7 +43,7 @@ def test_the_figures_of_models_of_the_same_class_and_size(figures):
         "Measured on models like this one (LlamaForCausalLM, 100 million parameters; 2 cells): "
         "layers chosen by lga with its defaults score 10.0 points worse in the mean than brute "
         "force's on the same facts (95 %: +5.0 to +20.0). Real edits tell how far on yours: "
-        "golden-layers find --method verified."
+        "golden-layers find --method staged, or verified, which races LGA's best."
     )
     json.dumps(found.to_dict())
     verified = str(measured(make_locator("verified"), LLAMA))
@@ -64,6 +64,7 @@ def test_of_another_class_or_size_all_figures_and_a_warning(figures, other):
     staged = str(measured(make_locator("staged"), LLAMA | other))
     assert "0.4 points better in the mean than brute force's" in staged
     assert "(95 %: −1.0 to +2.0)" in staged
+    assert staged.endswith("LGA's best by real edits is golden-layers find --method verified.")
 
 
 def test_ways_are_told_apart_and_what_was_not_measured_is_called_so(figures):
@@ -74,7 +75,8 @@ def test_ways_are_told_apart_and_what_was_not_measured_is_called_so(figures):
         assert found.excess is None
         assert str(found) == (
             f"How far layers chosen by {method} are from the best was not measured on any model "
-            "yet. Real edits tell how far on yours: golden-layers find --method verified."
+            "yet. Real edits tell how far on yours: golden-layers find --method staged, or "
+            "verified, which races LGA's best."
         )
     truth = str(measured(make_locator("brute-force"), LLAMA | {"parameters": 1}))
     assert truth.endswith("is 3.0 points below the best layer.")

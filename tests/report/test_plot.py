@@ -88,6 +88,18 @@ def test_one_fact_has_no_stability_panel():
     assert len(ranking.plot().axes) == 1
 
 
+def test_how_likely_each_layer_is_the_best_has_a_panel():
+    ranking = goldenlayers.find(
+        tiny.model("llama"), tiny.tokenizer("llama"), tiny.FACTS, "staged",
+        editor_settings={"steps": 2}, lga=None,
+    )  # fmt: skip
+    _, panel = ranking.plot().axes
+    assert panel.get_ylabel().startswith("likely the best")
+    shares = [100 * s.more["likely"] for s in ranking.layers]
+    assert [b.get_height() for b in panel.patches] == pytest.approx(shares)
+    assert sum(shares) == pytest.approx(100)
+
+
 def test_the_table_has_a_row_per_layer_and_fits_eighty_columns(ranking):
     from rich.console import Console
 

@@ -147,6 +147,27 @@ def test_what_the_package_says_of_its_methods_is_the_mean_over_the_cells(
         product._read.cache_clear()
 
 
+def test_the_tables_tell_what_was_judged(tools):
+    page = tool("research/page.py")
+    known = {**tools["judge"].BASELINES, **tools["judge"].EDITING}
+    choosers = {name: always(0 if name == "lga" else 2) for name in known}
+    found = {c: tools["judge"].judge(made_up(seed=n), choosers, 20, 20, 20, "mean", 0)
+             for n, c in enumerate(("a-b", "c"))}  # fmt: skip
+    data = page.told(found, {"a-b": 0.081, "c": 0.1}, {"a-b": 0.2, "c": 0.3}, ["said"])
+    data = json.loads(json.dumps(data))  # as it is kept
+    lines = list(page.lines(data))
+    mean = (found["a-b"]["lga"].mean + found["c"]["lga"].mean) / 2
+    worst = max(found["a-b"]["lga"].mean, found["c"]["lga"].mean)
+    (lga,) = [line for line in lines if line.startswith("| lga |")]
+    assert lga.startswith(f"| lga | +{100 * mean:.1f} (")
+    assert f" | +{100 * worst:.1f} | | " in lga  # nothing is less than itself
+    (cma,) = [line for line in lines if line.startswith("| cma |")]
+    assert cma.startswith("| cma | +0.0 (+0.0 to +0.0) | +0.0 | −")
+    (cell,) = [line for line in lines if line.startswith("| a-b |")]
+    assert cell.endswith(" | 8.1 % | 20 % |")
+    assert data["verdict"] == ["said"]
+
+
 def test_the_verdict_is_on_the_registered_cells_and_no_others(tools, tmp_path, monkeypatch, capsys):
     rule = tmp_path / "registered.json"
     rule.write_text(json.dumps({"cells": ["a", "b"]}))

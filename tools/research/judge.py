@@ -31,6 +31,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parent))
 from choosers import BASELINES, CANDIDATES, EDITING, RANDOM, TRUTH, Chooser, Floats, Seen, raced
 from measured import write_measured
+from page import told
 from verdict import by_cell, over_cells, scores_by_layer, verdict
 
 from goldenlayers.metrics.scores import MEAN_OF
@@ -120,12 +121,12 @@ def main() -> None:
         f"verified makes {np.mean(list(races.values())):.0%} of brute force's edits, "
         f"{min(races.values()):.0%} to {max(races.values()):.0%} by cell"
     )
-    if rule is not None:
-        print("\n".join(verdict(found, spent, rule)))
+    said = [] if rule is None else verdict(found, spent, rule)
+    print("\n".join(said))
     if args.measured:
         write_measured(args.measured, found, models)
     if args.json:
-        data = {c: {k: e.told() for k, e in one.items()} for c, one in found.items()}
+        data = told(found, spent, races, said)
         args.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 

@@ -181,7 +181,6 @@ def command(
     with console.StageProgress() as progress:
         if at is None:
             at = found = editing.find_layer(loaded, source, site, seed, progress)
-            console.say(f"golden layer {at.golden} by LGA on {len(at.answers)} facts")
             sites, _ = resolve_layers(*pair, at, site, width=width)
         used = [s.layer for s in sites]
         moments = editing.key_moments(covariance, loaded, used, site, seed, progress)

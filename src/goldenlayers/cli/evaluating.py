@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from goldenlayers.editors.edit import Edit
     from goldenlayers.editors.protocol import Editor
     from goldenlayers.facts.fact_set import FactSet
-    from goldenlayers.locators.ranking import LayerRanking
     from goldenlayers.metrics.evaluation import Evaluation
     from goldenlayers.models.load import LoadedModel
     from goldenlayers.study.each import EditedLayers
@@ -72,22 +71,13 @@ def layers(
     numbers: list[int] = []
     for part in text.split(","):
         if part.strip() == "auto":
-            ranking = golden(loaded, facts, site, seed, progress)
+            ranking = editing.find_layer(loaded, facts, site, seed, progress)
             pair, width = (loaded.model, loaded.tokenizer), width_of(editor)
             found, _ = resolve_layers(*pair, ranking, site, seed, progress, width)
             numbers.append(found[-1].layer)
         else:
             numbers += [s.layer for s in choose_layers(sites, part)]
     return list(dict.fromkeys(numbers))
-
-
-def golden(
-    loaded: LoadedModel, facts: FactSet, site: str | None, seed: int, progress: Any
-) -> LayerRanking:
-    """Let LGA find the layer, and tell it."""
-    ranking = editing.find_layer(loaded, facts, site, seed, progress)
-    console.say(f"golden layer {ranking.golden} by LGA on {len(ranking.answers)} facts")
-    return ranking
 
 
 def each(
@@ -134,7 +124,7 @@ def sequences(
     pair = loaded.model, loaded.tokenizer
     where: Any = layers_text
     if layers_text.strip() == "auto":
-        where = golden(loaded, facts, site, seed, progress)
+        where = editing.find_layer(loaded, facts, site, seed, progress)
     else:
         where = [s.layer for s in choose_layers(find_sites(loaded.model, site), layers_text)]
     moments = {}

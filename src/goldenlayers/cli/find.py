@@ -52,10 +52,10 @@ def command(
     method: Annotated[
         str,
         typer.Option(
-            help="auto: what is recommended, at present lga. lga: layer gradient analysis, from "
-            "gradients alone, in seconds. verified: the best by LGA race with real edits. staged: "
-            "few real edits, closing in on the best layers. brute-force: edit at every layer and "
-            "look. cma: causal mediation analysis. Also robust-lga:WAY, predicted:WAY, "
+            help="auto: what is recommended, staged. staged: few real edits that close in on the "
+            "best layers, in minutes. lga: layer gradient analysis, from gradients alone, in "
+            "seconds. verified: the best by LGA race with real edits. brute-force: edit at every "
+            "layer and look. cma: causal mediation analysis. Also robust-lga:WAY, predicted:WAY, "
             "attribution-patching, gradient-norm, middle, random, fixed:N.",
             rich_help_panel=HOW,
         ),
@@ -159,14 +159,15 @@ def command(
 ) -> None:
     """Find the golden layer: the one to edit.
 
-    Scores every layer by how the gradients of the old and the new answer agree there (LGA, arXiv
-    2602.20207), without editing anything; or, with --method, by another way, up to editing every
-    fact at every layer. Prints the layers, marks the golden one and the runners-up, says how far
-    such choices were from the truth where that was measured, and writes ranking.json,
-    fact_scores.csv and scores.png into a folder. The model is left as it was.
+    Edits some facts at some layers, scores the edits and undoes them, and closes in on the layers
+    where editing works best (--method staged); layer gradient analysis (LGA, arXiv 2602.20207),
+    which edits nothing, is asked beside it. With --method the layer is chosen in another way, from
+    gradients alone up to editing every fact at every layer. Prints the layers, marks the golden one
+    and the runners-up, says how far such choices were from the truth where that was measured, and
+    writes ranking.json, fact_scores.csv and scores.png into a folder. The model is left as it was.
 
     The methods that edit keep every finished edit in the folder too: after Ctrl-C, or whatever
-    stopped them, the same command with --resume goes on.
+    stopped them, the same command with --resume goes on; without a --method it does so by itself.
 
     Try:
 
@@ -174,9 +175,9 @@ def command(
 
       golden-layers find --model gpt2-xl --facts my_facts.jsonl --out result
 
-      golden-layers find --method verified --out verified
+      golden-layers find --method lga --out lga
 
-      golden-layers find --method staged --out staged
+      golden-layers find --method verified --out verified
 
       golden-layers find --method brute-force --limit 20 --objective rephrase --out truth
 
@@ -186,7 +187,7 @@ def command(
     options.check_out(out)
     with console.working("starting"):
         from goldenlayers.locators.find import choose_facts, find
-        from goldenlayers.locators.registry import make_locator
+        from goldenlayers.locators.registry import AUTO, make_locator
         from goldenlayers.report.summary import summary_lines
         from goldenlayers.report.table import ranking_table
         from goldenlayers.sweep.store import NAME as STORE
@@ -218,7 +219,7 @@ def command(
             seed=seed,
             identity=loaded.identity,
             store=store,
-            resume=resume,
+            resume=resume or method == AUTO,  # the plain command can be given again
             cluster=on,
             say=console.say,
             progress=progress,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import typer
@@ -32,17 +32,22 @@ def settings_of(ctx: typer.Context, method: str, converted: Mapping[str, Any]) -
     """
     # here and not above: torch takes seconds, and --help must not
     from goldenlayers.locators.lga import LGA
-    from goldenlayers.locators.registry import settings_for
+    from goldenlayers.locators.registry import AUTO, CHOSEN, LOCATORS, settings_for
 
     known = settings_for(method)
-    takes = set(known)
-    if "editor_settings" in known:
-        takes |= {"resume", *editing.EDITOR}
-    if "lga" in known:
-        takes |= set(PROPOSAL)
+    takes = _options(known)
     for name in editing.given(ctx, CHOOSING):
         if name not in takes:
-            raise SettingsError(f"--{name.replace('_', '-')} has no effect with --method {method}")
+            which = f"{method}, which is {CHOSEN}" if method == AUTO else method
+            others = [
+                other
+                for other, kind in LOCATORS.items()
+                if name in _options(kind.__dataclass_fields__)
+            ]
+            raise SettingsError(
+                f"--{name.replace('_', '-')} has no effect with --method {which}; it has with "
+                f"{', '.join(others)}"
+            )
     values = {k: v for k, v in ctx.params.items() if v is not None} | dict(converted)
     chosen = {name: values[name] for name in CHOOSING if name in known and name in values}
     if "editor_settings" in known:
@@ -52,3 +57,13 @@ def settings_of(ctx: typer.Context, method: str, converted: Mapping[str, Any]) -
     if "lga" in known:
         chosen["lga"] = LGA(**{k: values[k] for k in PROPOSAL})
     return chosen
+
+
+def _options(settings: Iterable[str]) -> set[str]:
+    """Return the options that a method with those settings takes."""
+    takes = set(settings)
+    if "editor_settings" in takes:
+        takes |= {"resume", *editing.EDITOR}
+    if "lga" in takes:
+        takes |= set(PROPOSAL)
+    return takes

@@ -75,7 +75,7 @@ def repeatable(case: Case) -> Found:
     """The same input and seed give the same numbers."""
     facts = [f for f in case.facts if f.target_old is not None]
     first, second = (
-        find(case.model, case.tokenizer, facts, site=case.site, fence=None, cache=False,
+        find(case.model, case.tokenizer, facts, "lga", site=case.site, fence=None, cache=False,
              seed=case.seed)
         for _ in range(2)
     )  # fmt: skip

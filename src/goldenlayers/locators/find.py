@@ -57,7 +57,7 @@ def find(
         model: A causal language model of transformers.
         tokenizer: Its fast tokenizer.
         facts: Facts to choose on, a `FactSet` or any sequence.
-        method: Name of the locator: "auto" (what is recommended: "lga"), "lga", "staged",
+        method: Name of the locator: "auto" (what is recommended: "staged"), "staged", "lga",
             "verified", "brute-force", "cma", "attribution-patching", "gradient-norm", "middle",
             "random", "fixed:N"; or a locator.
         layers: Layers to choose among: None for all, numbers, or text such as "5-20".

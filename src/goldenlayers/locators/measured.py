@@ -22,7 +22,12 @@ FILE = Path(__file__).with_name("measured.json")
 ALL = "all"  # models, whatever their class
 ALIKE = 4.0  # a model of the same class is like a measured one up to this ratio of their parameters
 TRUTH = "brute-force"
-LOOKS = " Real edits tell how far on yours: golden-layers find --method verified."
+# what real edits are one flag away
+LOOKS = (
+    " Real edits tell how far on yours: golden-layers find --method staged, or verified, which "
+    "races LGA's best."
+)
+RACES = " A race of LGA's best by real edits is golden-layers find --method verified."
 WAYS = ("way", "layer")  # settings that make a method another one, as in robust-lga:rank
 
 
@@ -55,7 +60,7 @@ class Measured:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        looks = "" if self.method in (TRUTH, "verified") else LOOKS
+        looks = {TRUTH: "", "verified": "", "staged": RACES}.get(self.method, LOOKS)
         if self.excess is None or self.parameters is None:
             return (
                 f"How far layers chosen by {self.method} are from the best was not measured on any "

@@ -19,9 +19,9 @@ from goldenlayers.locators.robust_lga import RobustLGA
 from goldenlayers.locators.staged import Staged
 from goldenlayers.locators.verified import Verified
 
-# What `find` does when nothing is said: the paper's method, until a study of choosers has confirmed
-# a better one on cells that it was not made on (docs/research).
-AUTO, CHOSEN = "auto", "lga"
+# What `find` does when nothing is said: the method that a study of choosers has confirmed on cells
+# that it was not made on (docs/research). The paper's is "lga".
+AUTO, CHOSEN = "auto", "staged"
 LOCATORS: dict[str, type[Locator]] = {
     "lga": LGA,
     "robust-lga": RobustLGA,

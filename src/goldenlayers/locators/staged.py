@@ -74,6 +74,8 @@ class Staged(EditSettings):
         edits = self.edits(len(facts), len(numbers))
         with self.opened(request) as (sweep, store):
             made, start = 0, time.perf_counter()
+            if store.outcomes and request.opened is None:
+                request.say(f"{len(store.outcomes)} edits are there already, in {store.path}")
 
             def edit(some: Sequence[int], layers: Sequence[int]) -> Mapping[str, Floats]:
                 nonlocal made

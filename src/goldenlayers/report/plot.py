@@ -1,4 +1,4 @@
-"""The picture of a ranking: scores by layer, fences, and how stable the choice is.
+"""The picture of a ranking: scores by layer, fences, and how sure the choice is.
 
 Colours are from Okabe and Ito's palette, which the colour-blind can tell apart; what is excluded is
 hatched as well.
@@ -41,16 +41,15 @@ def plot_ranking(ranking: LayerRanking, path: str | Path | None = None) -> Figur
     Returns:
         A matplotlib figure that belongs to no window.
     """
-    with_stability = _has_stability(ranking)
+    sure = _sureness(ranking)
     n = len(ranking.layers)
-    figure = Figure(figsize=(max(8.0, min(16.0, 2.2 + 0.24 * n)), 5.6 if with_stability else 4.4))
+    figure = Figure(figsize=(max(8.0, min(16.0, 2.2 + 0.24 * n)), 4.4 if sure is None else 5.6))
     figure.set_layout_engine("constrained")
-    if with_stability:
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
-        _stability(bottom, ranking)
-        lowest = bottom
-    else:
+    if sure is None:
         top = lowest = figure.subplots()
+    else:
+        top, lowest = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
+        _shares(lowest, ranking, *sure)
     _scores(top, ranking)
     lowest.set_xlabel("layer")
     step = max(1, round(n / 32))
@@ -137,7 +136,7 @@ def _scores(axes: Axes, ranking: LayerRanking) -> None:
         ncols=4,
         loc="upper center",
         # below the layers' numbers, where no second panel has them
-        bbox_to_anchor=(0.5, -0.02 if _has_stability(ranking) else -0.12),
+        bbox_to_anchor=(0.5, -0.12 if _sureness(ranking) is None else -0.02),
     )
 
 
@@ -161,12 +160,19 @@ def _error(score: LayerScore) -> float:
     return score.more.get("standard_error") or 0.0
 
 
-def _has_stability(ranking: LayerRanking) -> bool:
-    return any(s.stability is not None for s in ranking.layers)
+def _sureness(ranking: LayerRanking) -> tuple[str, list[float]] | None:
+    """Return how sure each layer is to be chosen or the best, in percent, and what that is."""
+    if any(s.stability is not None for s in ranking.layers):
+        shares = [100 * (s.stability or 0.0) for s in ranking.layers]
+        return "wins among\nresampled facts, %", shares
+    if any("likely" in s.more for s in ranking.layers):
+        return "likely the best\nof all, %", [
+            100 * (s.more["likely"] or 0.0) for s in ranking.layers
+        ]
+    return None
 
 
-def _stability(axes: Axes, ranking: LayerRanking) -> None:
-    shares = [100 * (s.stability or 0.0) for s in ranking.layers]
+def _shares(axes: Axes, ranking: LayerRanking, what: str, shares: list[float]) -> None:
     axes.bar(
         [s.layer for s in ranking.layers],
         shares,
@@ -185,7 +191,7 @@ def _stability(axes: Axes, ranking: LayerRanking) -> None:
                 color=INK,
             )
     axes.set_ylim(0, max(10.0, 1.3 * max(shares)))
-    axes.set_ylabel("wins among\nresampled facts, %", fontsize=9)
+    axes.set_ylabel(what, fontsize=9)
 
 
 def _legend(ranking: LayerRanking) -> list[Artist]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from goldenlayers.facts.fact_set import BadRecord
     from goldenlayers.locators.ranking import LayerRanking
 
+IN_DOUBT = 0.02  # expected to be lost: more edits are what is wanted next
 MOST = 5  # skipped facts and bad records that are named
 
 
@@ -98,6 +99,8 @@ def _next(ranking: LayerRanking) -> str:
     """Return the command that answers the user's next question."""
     if ranking.method not in ("lga", "verified", "staged", "brute-force"):
         return "the same command with --method brute-force: is it so when the edits are made?"
+    if ranking.method == "staged" and ranking.details["expected_loss"] > IN_DOUBT:
+        return _more_edits(ranking)
     if ranking.facts["source"] == "bundled":
         model = str(ranking.model["name"])
         option = "" if model == "bundled" else f" --model {shlex.quote(model)}"
@@ -108,7 +111,7 @@ def _next(ranking: LayerRanking) -> str:
     if ranking.method == "brute-force":
         return "golden-layers compare: how good would the cheaper ways to choose have been?"
     if ranking.method == "staged":
-        return "the same command with --share 0.2: does the choice hold with twice the edits?"
+        return _more_edits(ranking)
     if ranking.method == "verified":
         return "the same command with --race all: is none of the other layers better?"
     if any(answer.old_source == "record" for answer in ranking.answers):
@@ -117,3 +120,11 @@ def _next(ranking: LayerRanking) -> str:
             "does the choice hold for what the model says itself?"
         )
     return "the same command with --scope mlp: does the choice hold for all weights of the MLP?"
+
+
+def _more_edits(ranking: LayerRanking) -> str:
+    share, most = ranking.settings["share"], ranking.settings["most_edits"]
+    more = f"--share {min(1.0, 2 * share):g}"
+    if most is not None and share * ranking.details["full_sweep"] > most:
+        more = f"--most-edits {2 * most}"  # this is the bound that holds
+    return f"the same command with --resume {more}: does the choice hold with twice the edits?"
