@@ -67,7 +67,7 @@ def test_of_another_class_or_size_all_figures_and_a_warning(figures, other):
     assert staged.endswith("LGA's best by real edits is golden-layers find --method verified.")
 
 
-def test_ways_are_told_apart_and_what_was_not_measured_is_called_so(figures):
+def test_ways_are_told_apart_and_what_was_not_measured_is_called_so(figures, monkeypatch):
     rank = measured(make_locator("robust-lga:rank"), LLAMA)
     assert rank.excess == (0.02, 0, 0.03)
     for method in ("robust-lga:median", "fixed:7", "gradient-norm", "cma"):
@@ -80,6 +80,9 @@ def test_ways_are_told_apart_and_what_was_not_measured_is_called_so(figures):
         )
     truth = str(measured(make_locator("brute-force"), LLAMA | {"parameters": 1}))
     assert truth.endswith("is 3.0 points below the best layer.")
+    monkeypatch.setitem(DATA["excess"], "all", {"brute-force": [-0.003]})
+    truth = str(measured(make_locator("brute-force"), LLAMA | {"parameters": 1}))
+    assert truth.endswith("does as well as the best layer, as far as the test facts can tell.")
 
 
 @pytest.mark.parametrize("method", ["lga", "middle", "staged"])

@@ -163,8 +163,11 @@ def test_the_tables_tell_what_was_judged(tools):
     assert f" | +{100 * worst:.1f} | | " in lga  # nothing is less than itself
     (cma,) = [line for line in lines if line.startswith("| cma |")]
     assert cma.startswith("| cma | +0.0 (+0.0 to +0.0) | +0.0 | −")
-    (cell,) = [line for line in lines if line.startswith("| a-b |")]
+    cell, paired = [line for line in lines if line.startswith("| a-b |")]
     assert cell.endswith(" | 8.1 % | 20 % |")
+    less = found["a-b"][page.STAGED].than["lga"][0]
+    assert less < -0.05
+    assert f"| −{-100 * less:.1f} (−" in paired
     assert data["verdict"] == ["said"]
 
 
@@ -186,6 +189,34 @@ def test_the_registered_choice_is_the_default_of_the_product(tools):
     assert {cells[name].editor for name in rule["cells"]} == {"r-rome", "emmet"}
     halves = {c.data for c in map(cells.get, rule["cells"]) if c.half == "b"}
     assert halves == {"zsre", "counterfact", "wiki-counterfact", "wiki-recent", "wikibio"}
+
+
+def test_the_page_and_the_package_tell_the_verdict(tools):
+    page = tool("research/page.py")
+    data = json.loads((DOCS / "confirmation.json").read_text())
+    rule = json.loads((DOCS / "registered.json").read_text())
+    assert set(data["cells"]) == set(rule["cells"])
+    text = (DOCS / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in page.lines(data) if line]
+    assert len(lines) > 40
+    assert [line for line in (*lines, *data["verdict"]) if line not in text] == []
+    from goldenlayers.locators.registry import AUTO, make_locator
+
+    # what is recommended is what was registered, and it was confirmed
+    assert "better than LGA: confirmed" in data["verdict"]
+    assert type(make_locator(AUTO)) is gl.Staged
+    from goldenlayers.locators.measured import FILE
+
+    product = json.loads(FILE.read_text(encoding="utf-8"))
+    assert {cell["name"] for cell in product["cells"]} == set(rule["cells"])
+    for method, name in tool("research/measured.py").METHODS.items():
+        assert product["excess"]["all"][method] == pytest.approx(
+            data["over"][name]["excess"], abs=1e-4
+        ), method
+    whole = " ".join(text)
+    for method in ("lga", "staged"):
+        own = product["excess"]["LlamaForCausalLM"][method]
+        assert f"`{method}` {tools['verdict'].ranged(*own)}".replace("-", "−") in whole
 
 
 def test_the_scores_of_a_cell_are_printed_by_layer(tools, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from choosers import BASELINES, EDITING, RANDOM
+from choosers import BASELINES, EDITING, RANDOM, STAGED
 from verdict import Found, less, points, ranged, whole
 
 
@@ -64,6 +64,12 @@ def lines(data: Mapping[str, Any]) -> Iterator[str]:
             cell, points(one[shown[0]]["floor"]), *each, f"{100 * data['time'][cell]:.1f} %",
             f"{100 * data['verified_edits'][cell]:.0f} %",
         )  # fmt: skip
+    yield ""
+    yield f"| cell | regret of {STAGED} | {' | '.join(f'less {b}' for b in bases)} |"
+    yield f"| --- |{' --: |' * (1 + len(bases))}"
+    for cell, one in data["cells"].items():
+        mine = one[STAGED]
+        yield _row(cell, points(mine["regret"]), *(ranged(*mine["than"][b]) for b in bases))
 
 
 def _row(name: str, *values: str) -> str:

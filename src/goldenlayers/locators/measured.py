@@ -77,10 +77,13 @@ class Measured:
             f"{cells})"
         )
         if self.method == TRUTH:
-            what = (
-                f"even brute force, choosing on other facts than it is judged on, is "
-                f"{100 * self.excess[0]:.1f} points below the best layer"
+            lost = 100 * self.excess[0]
+            how = (
+                f"is {lost:.1f} points below the best layer"
+                if lost > 0
+                else "does as well as the best layer, as far as the test facts can tell"
             )
+            what = f"brute force, choosing on other facts than it is judged on, {how}"
         else:
             mean, low, high = (100 * x for x in self.excess)
             what = (
