@@ -45,7 +45,7 @@ def test_the_figures_of_models_of_the_same_class_and_size(figures):
         "force's on the same facts (95 %: +5.0 to +20.0). Real edits tell how far on yours: "
         "golden-layers find --method staged, or verified, which races LGA's best."
     )
-    json.dumps(found.to_dict())
+    assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
     verified = str(measured(make_locator("verified"), LLAMA))
     assert verified.endswith("(95 %: +0.0 to +10.0).")
 

@@ -55,8 +55,8 @@ class Measured:
     parameters: tuple[int, int] | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it, ready for JSON."""
-        return asdict(self)
+        """Return it as JSON gives it back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     def __str__(self) -> str:
         """Say it in one line."""
