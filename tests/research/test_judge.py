@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import goldenlayers as gl
+from goldenlayers.locators.measured import FILE
+from goldenlayers.locators.registry import AUTO, make_locator
 from tests.research.made_up import always, made_up
 from tests.scripts import tool
 
@@ -200,13 +202,9 @@ def test_the_page_and_the_package_tell_the_verdict(tools):
     lines = [line for line in page.lines(data) if line]
     assert len(lines) > 40
     assert [line for line in (*lines, *data["verdict"]) if line not in text] == []
-    from goldenlayers.locators.registry import AUTO, make_locator
-
     # what is recommended is what was registered, and it was confirmed
     assert "better than LGA: confirmed" in data["verdict"]
     assert type(make_locator(AUTO)) is gl.Staged
-    from goldenlayers.locators.measured import FILE
-
     product = json.loads(FILE.read_text(encoding="utf-8"))
     assert {cell["name"] for cell in product["cells"]} == set(rule["cells"])
     for method, name in tool("research/measured.py").METHODS.items():

@@ -122,12 +122,13 @@ def main() -> None:
         f"{min(races.values()):.0%} to {max(races.values()):.0%} by cell"
     )
     said = [] if rule is None else verdict(found, spent, rule)
-    print("\n".join(said))
+    for line in said:
+        print(line)
     if args.measured:
         write_measured(args.measured, found, models)
     if args.json:
         data = told(found, spent, races, said)
-        args.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(data) + "\n", encoding="utf-8")
 
 
 def _read(path: Path) -> Seen:

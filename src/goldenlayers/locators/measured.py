@@ -88,8 +88,8 @@ class Measured:
             mean, low, high = (100 * x for x in self.excess)
             what = (
                 f"layers chosen by {self.method} with its defaults score {abs(mean):.1f} points "
-                f"{'worse' if mean >= 0 else 'better'} in the mean than brute force's "
-                f"on the same facts "
+                f"{'worse' if mean >= 0 else 'better'} in the mean than those that brute force "
+                f"chooses on the same facts, which can err too "
                 f"(95 %: {_signed(low)} to {_signed(high)})"
             )
         return f"{of}: {what}.{looks}"

@@ -34,6 +34,8 @@ from goldenlayers.sweep.windows import in_words, width_of
 LEAST = 1.5  # edits for each layer on average, as fewer say nothing
 WORTH_TELLING = 5.0  # seconds
 CONFIDENCE = 0.95  # of bounds, one-sided
+STANDS_OUT = 0.5  # a chance of being the best below which no layer does
+ALIKE = " None stands out: treat the runners-up as equals, or make more edits."
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,8 @@ class Staged(EditSettings):
         lost, edits = found.lost(found.best), len(found.edited)
         notes = [
             f"By these edits layer {numbers[found.best]} is the best one with a chance of "
-            f"{found.likely[found.best]:.0%}.",
+            f"{found.likely[found.best]:.0%}."
+            + (ALIKE if found.likely[found.best] < STANDS_OUT else ""),
             f"The best layer is expected to be {100 * lost.mean():.1f} points "
             f"better than the chosen one, and at most {100 * np.quantile(lost, CONFIDENCE):.1f} "
             f"(95 %).",

@@ -23,6 +23,20 @@ def test_every_figure_is_drawn_without_a_word_from_the_console(open_page):
     assert page.evaluate("document.styleSheets.length") >= 1
 
 
+PLACES = "[...document.querySelectorAll('.item')].map((e) => Math.round(e.offsetTop))"
+
+
+def test_nothing_moves_away_when_figures_are_drawn(open_page):
+    """A click that began on a button would end beside it."""
+    page = open_page()
+    page.evaluate("window.scrollTo(0, 0)")
+    undrawn = "document.querySelectorAll('.plot:not(.js-plotly-plot)').length"
+    assert page.evaluate(undrawn) > 0
+    places = page.evaluate(PLACES)
+    see_all(page)
+    assert page.evaluate(PLACES) == places
+
+
 def test_switches_change_the_figure_and_the_table(open_page):
     page = open_page()
     see(page, SCORE)

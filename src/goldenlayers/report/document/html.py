@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
+from typing import Any
 
 from goldenlayers.extras import need
 from goldenlayers.report.document.html_parts import stories, table_html
@@ -145,8 +146,10 @@ def _item(item: Item, names: Mapping[tuple[str, int], str]) -> Iterator[str]:
     for i, view in enumerate(item.views):
         at = [values.index(spelt(view.choice[name])) for name, values in switches]
         title = for_plotly(view_title(item.title, view.choice))
-        views.append({"at": at, "file": names[item.name, i], "title": title})
-        yield from _view(item, view)
+        plot = None if view.plot is None else draw_interactive(view.plot)
+        height = 0 if plot is None else plot["layout"]["height"]  # kept free until it is drawn
+        views.append({"at": at, "file": names[item.name, i], "title": title, "height": height})
+        yield from _view(item, view, plot)
     told = {"switches": [{"name": spelt(n), "values": v} for n, v in switches], "views": views}
     yield f'<script type="application/json" class="views">{for_script(told)}</script></article>'
 
@@ -183,14 +186,13 @@ def _controls(item: Item, switches: list[tuple[str, list[str]]]) -> str:
     )
 
 
-def _view(item: Item, view: View) -> Iterator[str]:
-    """Yield a view: for people without scripts to read, for scripts to take from there."""
+def _view(item: Item, view: View, plot: dict[str, Any] | None) -> Iterator[str]:
+    """Yield a view and its plot: for people without scripts to read, for scripts to take."""
     said = ", ".join(f"{name}: {value}" for name, value in view.choice.items())
     head = f"<h4>{for_html(said)}</h4>" if said else ""
     note = f'<p class="note">{for_html(view.note)}</p>' if view.note else ""
     label = f"{item.title}, {said}" if said else item.title
     yield f'<noscript class="view">{head}{table_html(view.table, label)}{note}</noscript>'
-    plot = None if view.plot is None else draw_interactive(view.plot)
     yield f'<script type="application/json" class="figure">{for_script(plot)}</script>'
 
 

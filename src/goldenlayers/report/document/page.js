@@ -120,6 +120,8 @@
 
   function show(item, view) {
     item.view = view;
+    // what is below must not move away from under a finger when the figure is drawn
+    if (item.plot) item.plot.style.minHeight = `${item.views[view].height}px`;
     for (const box of item.boxes) {
       box.value = item.views[view].at[Number(box.dataset.switch)];
       box.parentElement.dataset.said = box.selectedOptions[0].textContent; // for print
